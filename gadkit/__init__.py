@@ -1,0 +1,95 @@
+"""gadkit trains, samples and measures adversarial video generators, and every part of it is a plugin.
+
+The names below are gadkit's public face, for users and for plugins alike. They load on first use: `import gadkit`
+imports neither torch nor a plugin.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from gadkit.component import API_VERSION, Component
+from gadkit.errors import ConfigError, DataError, DeviceError, GadkitError, PluginError, RunError
+from gadkit.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from gadkit.interfaces.assembler import VideoAssembler as VideoAssembler
+    from gadkit.interfaces.dataset import Dataset as Dataset
+    from gadkit.interfaces.dataset import Footage as Footage
+    from gadkit.interfaces.dataset import Source as Source
+    from gadkit.interfaces.direction import Direction as Direction
+    from gadkit.interfaces.direction import Game as Game
+    from gadkit.interfaces.direction import Player as Player
+    from gadkit.interfaces.discriminator import Discriminator as Discriminator
+    from gadkit.interfaces.discriminator import Logits as Logits
+    from gadkit.interfaces.generator import Generator as Generator
+    from gadkit.interfaces.loss import Loss as Loss
+    from gadkit.interfaces.penalty import Critic as Critic
+    from gadkit.interfaces.penalty import Penalty as Penalty
+    from gadkit.interfaces.spec import VideoSpec as VideoSpec
+    from gadkit.interfaces.trainer import Trainer as Trainer
+    from gadkit.randomness import Key as Key
+    from gadkit.randomness import Noise as Noise
+    from gadkit.runs.folder import Run as Run
+    from gadkit.runs.model import Model as Model
+    from gadkit.runs.model import load as load
+    from gadkit.runs.reporter import Reporter as Reporter
+    from gadkit.runs.session import Session as Session
+    from gadkit.runs.training import train as train
+    from gadkit.video.encode import write_video as write_video
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "Critic": "gadkit.interfaces.penalty",
+    "Dataset": "gadkit.interfaces.dataset",
+    "Direction": "gadkit.interfaces.direction",
+    "Discriminator": "gadkit.interfaces.discriminator",
+    "Footage": "gadkit.interfaces.dataset",
+    "Game": "gadkit.interfaces.direction",
+    "Generator": "gadkit.interfaces.generator",
+    "Key": "gadkit.randomness",
+    "Logits": "gadkit.interfaces.discriminator",
+    "Loss": "gadkit.interfaces.loss",
+    "Noise": "gadkit.randomness",
+    "Penalty": "gadkit.interfaces.penalty",
+    "Model": "gadkit.runs.model",
+    "Player": "gadkit.interfaces.direction",
+    "Reporter": "gadkit.runs.reporter",
+    "Run": "gadkit.runs.folder",
+    "Session": "gadkit.runs.session",
+    "Source": "gadkit.interfaces.dataset",
+    "Trainer": "gadkit.interfaces.trainer",
+    "VideoAssembler": "gadkit.interfaces.assembler",
+    "VideoSpec": "gadkit.interfaces.spec",
+    "load": "gadkit.runs.model",
+    "train": "gadkit.runs.training",
+    "write_video": "gadkit.video.encode",
+}
+
+__all__ = [
+    "API_VERSION",
+    "Component",
+    "ConfigError",
+    "DataError",
+    "DeviceError",
+    "GadkitError",
+    "PluginError",
+    "RunError",
+    "__version__",
+    "hookimpl",
+    *_LAZY,
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'gadkit' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,149 @@
+"""What `gadkit train` shows: tables and a live bar on a terminal, plain lines on a pipe."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from gadkit.runs.reporter import Plan, Reporter
+
+
+class ConsoleReporter(Reporter):
+    """Plain lines: what is shown where nobody watches a terminal."""
+
+    def __init__(self, console: Console, dry_run: bool) -> None:
+        self.console = console
+        self.dry_run = dry_run
+        self._steps = 0
+        self._first = 0
+        self._clock = time.monotonic()
+        self._prepared = 0.0
+
+    def line(self, text: str) -> None:
+        """One line, as it is."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def preparing(self, done: int, total: int, name: str) -> None:
+        if done == total or time.monotonic() - self._prepared > 5:
+            self._prepared = time.monotonic()
+            self.line(f"decoding {done}/{total} videos")
+
+    def plan(self, plan: Plan) -> None:
+        for kind, name, provider, size in plan.parts:
+            self.line(f"{kind:<14} {name} ({provider})" + (f", {size:,} parameters" if size else ""))
+        for name, text in plan.facts:
+            self.line(f"{name:<14} {text}")
+        self.warn(plan)
+
+    def warn(self, plan: Plan) -> None:
+        """The plan's warnings."""
+        for warning in plan.warnings:
+            self.line(f"warning: {warning}")
+
+    def started(self, step: int, steps: int) -> None:
+        self._first, self._steps, self._clock = step, steps, time.monotonic()
+        if step:
+            self.line(f"going on after step {step}")
+
+    def logged(self, step: int, values: dict[str, float]) -> None:
+        rate = (step - self._first) / max(time.monotonic() - self._clock, 1e-9)
+        left = _clock((self._steps - step) / rate)
+        self.line(f"step {step}/{self._steps}  {rate:.2f} steps/s  {left} left  {_numbers(values)}")
+
+    def wrote(self, path: Path) -> None:
+        self.line(f"wrote {path}")
+
+    def closing(self, path: Path | None, reason: str) -> None:
+        """The last words: what came out, and what to do next."""
+        if self.dry_run:
+            self.line(
+                "Dry run: everything fits, one step was made, nothing was written; leave --dry-run away to train."
+            )
+        if path is None:
+            return
+        if reason == "stopped":
+            self.line(f"Stopped with a checkpoint. Go on with: gadkit train --resume {path}")
+        else:
+            self.line(f"Done: {path}. Make videos with: gadkit sample {path} --num 16 --grid --out videos.mp4")
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.2f} steps/s" if task.speed else "– steps/s")
+
+
+class LiveReporter(ConsoleReporter):
+    """A table of what was chosen, then a bar with the newest numbers under it."""
+
+    def __init__(self, console: Console, dry_run: bool) -> None:
+        super().__init__(console, dry_run)
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed}/{task.total}"),
+            _Rate(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[numbers]}"),
+            console=console,
+            transient=False,
+        )
+        self._task = self.bar.add_task("", visible=False, numbers="", total=1)
+
+    def preparing(self, done: int, total: int, name: str) -> None:
+        self.bar.update(self._task, description="decoding", visible=True, completed=done, total=total)
+
+    def plan(self, plan: Plan) -> None:
+        self.bar.update(self._task, visible=False)
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        for column in ("part", "name", "provider"):
+            table.add_column(column)
+        table.add_column("parameters", justify="right")
+        for kind, name, provider, size in plan.parts:
+            table.add_row(kind, name, provider, f"{size:,}" if size else "")
+        self.console.print(table)
+        facts = Table(box=None, show_header=False, pad_edge=False)
+        for name, text in plan.facts:
+            facts.add_row(Text(name, style="bold"), Text(text))
+        self.console.print(facts)
+        self.warn(plan)
+
+    def started(self, step: int, steps: int) -> None:
+        super().started(step, steps)
+        self.bar.reset(self._task, description="training", total=steps, completed=step, visible=True, numbers="")
+
+    def advanced(self, step: int) -> None:
+        self.bar.update(self._task, completed=step)
+
+    def logged(self, step: int, values: dict[str, float]) -> None:
+        self.bar.update(self._task, numbers=_numbers(values))
+
+
+@contextmanager
+def console_reporter(*, dry_run: bool) -> Iterator[ConsoleReporter]:
+    """The reporter that fits where the output goes."""
+    console = Console()
+    if not console.is_terminal:
+        yield ConsoleReporter(console, dry_run)
+        return
+    reporter = LiveReporter(console, dry_run)
+    with reporter.bar:
+        yield reporter
+
+
+_SHORT = {"loss/generator": "G", "loss/discriminator": "D", "logits/real": "D(real)", "logits/fake": "D(fake)"}
+
+
+def _numbers(values: dict[str, float]) -> str:
+    return "  ".join(f"{_SHORT.get(name, name)} {value:.3g}" for name, value in values.items())
+
+
+def _clock(seconds: float) -> str:
+    minutes, second = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{second:02d}"

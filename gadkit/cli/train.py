@@ -1,0 +1,187 @@
+"""`gadkit train`."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+
+from gadkit.cli.completion import complete
+from gadkit.cli.values import parse_duration, parse_size
+
+_PARTS = "Parts"
+_DATA = "Data"
+_LOOP = "Training"
+_RUN = "Run"
+
+
+def train(
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="A named choice of every part; by default `demo`, or `dcgan` with --data.",
+            autocompletion=complete("recipe"),
+            rich_help_panel=_PARTS,
+        ),
+    ] = None,
+    generator: Annotated[
+        str | None, typer.Option(help="Codes to frames.", autocompletion=complete("generator"), rich_help_panel=_PARTS)
+    ] = None,
+    assembler: Annotated[
+        str | None,
+        typer.Option(help="How frames become a video.", autocompletion=complete("assembler"), rich_help_panel=_PARTS),
+    ] = None,
+    discriminator: Annotated[
+        str | None,
+        typer.Option(help="Video to logits.", autocompletion=complete("discriminator"), rich_help_panel=_PARTS),
+    ] = None,
+    loss: Annotated[
+        str | None,
+        typer.Option(help="The players' objectives.", autocompletion=complete("loss"), rich_help_panel=_PARTS),
+    ] = None,
+    penalty: Annotated[
+        str | None,
+        typer.Option(
+            help="Regularises the discriminator, or `none`.", autocompletion=complete("penalty"), rich_help_panel=_PARTS
+        ),
+    ] = None,
+    direction: Annotated[
+        str | None,
+        typer.Option(help="How gradients become steps.", autocompletion=complete("direction"), rich_help_panel=_PARTS),
+    ] = None,
+    trainer: Annotated[
+        str | None,
+        typer.Option(help="Owns the training loop.", autocompletion=complete("trainer"), rich_help_panel=_PARTS),
+    ] = None,
+    plugin: Annotated[
+        list[Path] | None, typer.Option(help="A Python file to load as a plugin; repeatable.", rich_help_panel=_PARTS)
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting, such as generator.width=128; repeatable.", rich_help_panel=_PARTS),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A TOML file, such as another run's config.toml.", rich_help_panel=_PARTS)
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="A video, a folder of videos or of frame folders; by default clips that come with gadkit.",
+            rich_help_panel=_DATA,
+        ),
+    ] = None,
+    labels: Annotated[
+        bool | None, typer.Option("--labels", help="First-level subfolders are classes.", rich_help_panel=_DATA)
+    ] = None,
+    resolution: Annotated[
+        str | None, typer.Option(help="Size of the clips: 64, or 96x64 (width x height).", rich_help_panel=_DATA)
+    ] = None,
+    frames: Annotated[int | None, typer.Option(help="Frames of a training clip.", rich_help_panel=_DATA)] = None,
+    stride: Annotated[int | None, typer.Option(help="Take every n-th frame.", rich_help_panel=_DATA)] = None,
+    background: Annotated[
+        str | None, typer.Option(help="Colour behind transparent frames: a name or #rrggbb.", rich_help_panel=_DATA)
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Updates of the generator.", rich_help_panel=_LOOP)] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Clips a step, over all processes.", rich_help_panel=_LOOP)
+    ] = None,
+    accumulate: Annotated[
+        int | None, typer.Option(help="Micro-batches a step, to save memory.", rich_help_panel=_LOOP)
+    ] = None,
+    max_time: Annotated[
+        str | None, typer.Option(help="Stop with a checkpoint after this time: 90s, 30m, 2h.", rich_help_panel=_LOOP)
+    ] = None,
+    generator_lr: Annotated[float | None, typer.Option(help="Adam's rate.", rich_help_panel=_LOOP)] = None,
+    discriminator_lr: Annotated[float | None, typer.Option(help="Adam's rate.", rich_help_panel=_LOOP)] = None,
+    generator_betas: Annotated[
+        tuple[float, float] | None, typer.Option(help="Adam's decay rates.", rich_help_panel=_LOOP)
+    ] = None,
+    discriminator_betas: Annotated[
+        tuple[float, float] | None, typer.Option(help="Adam's decay rates.", rich_help_panel=_LOOP)
+    ] = None,
+    discriminator_steps: Annotated[
+        int | None, typer.Option(help="Discriminator updates for one of the generator.", rich_help_panel=_LOOP)
+    ] = None,
+    ema: Annotated[
+        float | None, typer.Option(help="Half-life of the averaged weights, in clips.", rich_help_panel=_LOOP)
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="What every random number depends on.", rich_help_panel=_LOOP)
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=_LOOP)] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="auto, fp32, bf16, fp16 or fp64.", rich_help_panel=_LOOP)
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The run's folder; by default the next number under runs/.", rich_help_panel=_RUN),
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="A run's folder, to go on from its newest checkpoint.", rich_help_panel=_RUN)
+    ] = None,
+    log_every: Annotated[int | None, typer.Option(help="Steps between log lines.", rich_help_panel=_RUN)] = None,
+    sample_every: Annotated[int | None, typer.Option(help="Steps between samples.", rich_help_panel=_RUN)] = None,
+    checkpoint_every: Annotated[
+        int | None, typer.Option(help="Steps between checkpoints.", rich_help_panel=_RUN)
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, make one step, write nothing.", rich_help_panel=_RUN)
+    ] = False,
+) -> None:
+    """Train a video generator on your clips.
+
+    Without --data it trains on a small set that comes with gadkit. A run's folder keeps its configuration, log,
+    checkpoints and samples; Ctrl-C ends it with a checkpoint.
+    """
+    choices: dict[str, Any] = {
+        name: value
+        for name, value in locals().items()
+        if name not in {"recipe", "plugin", "set_", "config", "resolution", "out", "resume", "dry_run"}
+    }
+    choices["max_time"] = parse_duration(max_time)
+    size = parse_size(resolution)
+
+    from gadkit.cli.progress import console_reporter
+    from gadkit.runs.training import train as run_training
+
+    with _stopping() as stop, console_reporter(dry_run=dry_run) as reporter:
+        outcome = run_training(
+            out=out,
+            resume=resume,
+            recipe=recipe,
+            config=config,
+            set=set_ or (),
+            plugins=plugin or (),
+            resolution=size,
+            dry_run=dry_run,
+            reporter=reporter,
+            stop=stop,
+            **choices,
+        )
+    reporter.closing(outcome.path, outcome.reason)
+    if stop.is_set() and outcome.reason == "stopped":
+        raise typer.Exit(130)
+
+
+@contextmanager
+def _stopping() -> Iterator[threading.Event]:
+    """The first Ctrl-C asks for an end after the step, the second ends at once."""
+    stop = threading.Event()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        typer.echo("gadkit: finishing the step and saving; Ctrl-C again to stop at once.", err=True)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,29 @@
+"""Values that flags take: sizes and durations."""
+
+from __future__ import annotations
+
+import re
+
+from gadkit.errors import ConfigError
+
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def parse_duration(text: str | None) -> float | None:
+    """Seconds from `90`, `90s`, `30m`, `1.5h` or `2d`."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text.strip())
+    if match is None or float(match[1]) == 0:
+        raise ConfigError(f"--max-time: found {text!r}, expected a time such as 90s, 30m or 2h.")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def parse_size(text: str | None) -> tuple[int, int] | None:
+    """(width, height) in pixels from `64` or `96x64`."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+)(?:[x×](\d+))?", text.strip())
+    if match is None or int(match[1]) == 0 or match[2] == "0":
+        raise ConfigError(f"--resolution: found {text!r}, expected a side such as 64, or width x height such as 96x64.")
+    return int(match[1]), int(match[2] or match[1])

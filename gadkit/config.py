@@ -1,0 +1,286 @@
+"""The configuration of a run: complete, validated, and written so that it can be run again."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field
+
+from gadkit import layers
+from gadkit.entry import Entry
+from gadkit.errors import ConfigError
+from gadkit.layers import FORMAT, PARTS, Layer
+from gadkit.registry import Registry
+from gadkit.signature import check, fields_of, settings_of, validate
+
+Precision = Literal["auto", "fp32", "bf16", "fp16", "fp64"]
+
+
+class VideoSettings(BaseModel):
+    """The section `[video]`: the clips that a run trains on.
+
+    Args:
+        height: Height in pixels.
+        width: Width in pixels.
+        frames: Frames of a training clip.
+        stride: Every how many frames of the footage one is taken.
+        background: The colour behind transparent pixels.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    height: Annotated[int, Field(gt=0)] = 64
+    width: Annotated[int, Field(gt=0)] = 64
+    frames: Annotated[int, Field(gt=0)] = 16
+    stride: Annotated[int, Field(gt=0)] = 1
+    background: Annotated[str, Field(min_length=1)] = "white"
+
+
+class _Scalars:
+    """The keys outside every section."""
+
+    def __init__(self, *, seed: int = 0, device: str = "auto", precision: Precision = "auto") -> None:
+        """For its signature alone."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One component of a run.
+
+    Attributes:
+        entry: Which.
+        settings: All of its settings, validated against its signature.
+    """
+
+    entry: Entry
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class DataSection:
+    """The section `[data]`.
+
+    Attributes:
+        path: Where the videos are; `None` where nobody said.
+        use: The dataset's qualified name; `None` while it is to be chosen by a look at the path.
+        settings: The dataset's settings: complete and validated once `use` is known, as given before.
+    """
+
+    path: str | None = None
+    use: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PluginFile:
+    """A plugin file that was loaded: its absolute path, and the SHA-256 of its content in hexadecimal."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Everything that decides what a run does. Made by `resolve`, and not changed after it.
+
+    Attributes:
+        recipe: The recipe that it began with: gadkit's by its bare name, another as `"acme:name"`; or `"none"`.
+        seed: Seed of every random draw.
+        device: `"auto"`, or a device as PyTorch names it.
+        precision: Number format of the nets' arithmetic.
+        video: The clips.
+        data: Where they come from.
+        parts: Kind to component, for the kinds that the run uses.
+        plugins: The plugin files that are loaded.
+    """
+
+    recipe: str
+    seed: int = 0
+    device: str = "auto"
+    precision: Precision = "auto"
+    video: VideoSettings = field(default_factory=VideoSettings)
+    data: DataSection = field(default_factory=DataSection)
+    parts: Mapping[str, Part] = field(default_factory=dict)
+    plugins: tuple[PluginFile, ...] = ()
+
+    @classmethod
+    def resolve(
+        cls,
+        registry: Registry,
+        *,
+        recipe: str | None = None,
+        file: Path | None = None,
+        flags: Mapping[str, Any] = {},
+        sets: Sequence[str] = (),
+    ) -> RunConfig:
+        """Puts a configuration together: defaults, recipe, file, flags, sets, the later winning.
+
+        Where one of them names another component for a kind, the settings that earlier ones gave for that kind are
+        dropped. A file that says `format` is the complete configuration of a run and stands without its recipe.
+
+        Args:
+            registry: Where names are looked up. Plugin files that `file` needs must be loaded.
+            recipe: The recipe's name, `"none"` for no recipe; `None` takes the file's, else `"dcgan"` where somebody
+                says where the data are and `"demo"` where nobody does.
+            file: A TOML file, such as a run's `config.toml`.
+            flags: Dotted keys with typed values, `None` for not given: `{"generator.use": "dcgan", "seed": 1}`. The
+                value of a `use` may be an `Entry`; `"none"` leaves the kind out.
+            sets: Texts `"key=value"`, the value in TOML or a bare string.
+
+        Raises:
+            ConfigError: A key is unknown or a value out of range; the message names the key.
+            PluginError: A component is unknown or cannot be loaded.
+        """
+        above = [layers.from_flags(flags), layers.from_sets(sets)]
+        if file is not None:
+            above.insert(0, layers.from_file(Path(file)))
+            _check_plugin_files(registry, above[0])
+        chosen, stack = _with_recipe(registry, recipe, above)
+        scalars = check(settings_of(_Scalars), layers.merge_scalars(stack), "", "a configuration")
+        video = layers.merge_section(registry, stack, "video")
+        video = check(fields_of(VideoSettings), video, "video", "the section [video]")
+        parts = {}
+        for kind in PARTS:
+            part = _part(registry, kind, layers.merge_section(registry, stack, kind))
+            if part is not None:
+                parts[kind] = part
+        _check_needs(parts)
+        config = cls(
+            recipe=chosen,
+            **scalars,
+            video=VideoSettings(**video),
+            parts=parts,
+            plugins=tuple(PluginFile(str(path), sha256) for path, sha256 in registry.files.items()),
+        )
+        return config._with_section(registry, layers.merge_section(registry, stack, "data"))
+
+    def _with_section(self, registry: Registry, section: dict[str, Any]) -> RunConfig:
+        path, use = section.pop("path", None), section.pop("use", None)
+        if path is not None and not isinstance(path, str):
+            raise ConfigError(f"data.path: found {path!r}, expected a path.")
+        if path is not None and any("\ud800" <= letter <= "\udfff" for letter in path):
+            raise ConfigError(f"data.path: {path!r} is not valid UTF-8, so config.toml cannot hold it: rename it.")
+        config = dataclasses.replace(self, data=DataSection(path, None, section))
+        return config if use is None else config.with_data(_entry(registry, "dataset", "data", use))
+
+    def with_data(self, entry: Entry, settings: Mapping[str, Any] | None = None) -> RunConfig:
+        """A copy with the dataset chosen and its settings completed.
+
+        Args:
+            entry: The dataset.
+            settings: Its settings; by default those that stand in `data.settings`.
+
+        Raises:
+            ConfigError: A setting does not fit the dataset.
+        """
+        given = self.data.settings if settings is None else settings
+        complete = validate(entry.load(), given, "data", f"dataset {entry.name!r}")
+        return dataclasses.replace(self, data=DataSection(self.data.path, entry.qualified, complete))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The complete configuration in plain values, as `config.toml` has it; what is `None` is left out."""
+        document: dict[str, Any] = {
+            "format": FORMAT,
+            "recipe": self.recipe,
+            "seed": self.seed,
+            "device": self.device,
+            "precision": self.precision,
+            "video": self.video.model_dump(),
+            "data": {"path": self.data.path, "use": self.data.use, **self.data.settings},
+        }
+        for kind in PARTS:
+            part = self.parts.get(kind)
+            document[kind] = {"use": "none"} if part is None else {"use": part.entry.qualified, **part.settings}
+        if self.plugins:
+            document["plugins"] = [dataclasses.asdict(file) for file in self.plugins]
+        written: dict[str, Any] = plain(document, "configuration")
+        return written
+
+    def to_toml(self) -> str:
+        """The text of `config.toml`: `resolve(file=...)` of it gives an equal configuration."""
+        return tomli_w.dumps(self.to_dict())
+
+
+def _with_recipe(registry: Registry, recipe: str | None, above: list[Layer]) -> tuple[str, list[Layer]]:
+    """The recipe's name, and the layers from the lowest on."""
+    file = above[0] if above[0].complete else None
+    if file is not None:
+        own = file.recipe or "none"
+        if recipe not in (None, own) and registry.find("recipe", str(recipe)).qualified not in (own, f"gadkit:{own}"):
+            raise ConfigError(
+                f"recipe: found {recipe!r}, but {file.origin} is complete and would override all of it: "
+                "leave one of the two out."
+            )
+        return own, above
+    named = recipe or next((layer.recipe for layer in above if layer.recipe), None)
+    if named is None:
+        named = "dcgan" if any("path" in layer.sections.get("data", {}) for layer in above) else "demo"
+    if named == "none":
+        return named, above
+    chosen, layer = layers.from_recipe(registry, named)
+    return chosen, [layer, *above]
+
+
+def _entry(registry: Registry, kind: str, section: str, use: Any) -> Entry:
+    if isinstance(use, Entry) and use.kind == kind:
+        return use
+    if not isinstance(use, str) or not use:
+        found = f"the {use.kind} {use.name!r}" if isinstance(use, Entry) else repr(use)
+        raise ConfigError(f"{section}.use: found {found}, expected the name of a {kind}.")
+    return registry.find(kind, use)
+
+
+def _part(registry: Registry, kind: str, section: dict[str, Any]) -> Part | None:
+    use = section.pop("use", None)
+    if use is None or use == "none":
+        if section:
+            key = next(iter(section))
+            found = "no component is chosen" if use is None else f"{kind}.use is 'none'"
+            raise ConfigError(f"{kind}.{key} is set, but {found}: name one with {kind}.use, or leave it out.")
+        return None
+    entry = _entry(registry, kind, kind, use)
+    return Part(entry, validate(entry.load(), section, kind, f"{kind} {entry.name!r}"))
+
+
+def _check_needs(parts: Mapping[str, Part]) -> None:
+    trainer = parts.get("trainer")
+    if trainer is None:
+        raise ConfigError("trainer.use: found none, expected the name of a trainer; name one, or a recipe that does.")
+    for kind in getattr(trainer.entry.load(), "needs", ()):
+        if kind in PARTS and kind not in parts:
+            raise ConfigError(
+                f"{kind}.use: found none, but trainer {trainer.entry.name!r} needs a {kind}: name one, "
+                "or choose a recipe that does."
+            )
+
+
+def _check_plugin_files(registry: Registry, layer: Layer) -> None:
+    loaded = {path.name: sha256 for path, sha256 in registry.files.items()}
+    for path, sha256 in layer.plugins:
+        name = PurePath(path).name
+        if name not in loaded:
+            raise ConfigError(f"{layer.origin} needs the plugin file {path!r}: pass it with --plugin {path}.")
+        if sha256 and loaded[name] != sha256:
+            raise ConfigError(
+                f"{layer.origin} needs the plugin file {name!r} with SHA-256 {sha256}, found {loaded[name]}: "
+                "it changed; restore it, or take the line sha256 out to go on with what it is now."
+            )
+
+
+def plain(value: Any, key: str) -> Any:
+    """`value` as TOML can hold it."""
+    if isinstance(value, Mapping):
+        return {name: plain(part, f"{key}.{name}") for name, part in value.items() if part is not None}
+    if isinstance(value, list | tuple | set | frozenset):
+        if any(part is None for part in value):
+            raise ConfigError(f"{key}: a list with nothing in a place cannot be written to TOML.")
+        return [plain(part, key) for part in value]
+    if isinstance(value, enum.Enum):
+        return plain(value.value, key)
+    return str(value) if isinstance(value, PurePath) else value

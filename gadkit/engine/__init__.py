@@ -1,0 +1,21 @@
+"""What every trainer needs: devices and processes, clips, batch statistics, averages.
+
+Public: a trainer plugin may import the names of this package.
+"""
+
+from gadkit.engine.averages import Average, Meter
+from gadkit.engine.batchnorm import GroupedBatchNorm, commit_statistics, group_batchnorm, statistics_groups
+from gadkit.engine.clips import Clips
+from gadkit.engine.devices import Engine, describe_device
+
+__all__ = [
+    "Average",
+    "Clips",
+    "Engine",
+    "GroupedBatchNorm",
+    "Meter",
+    "commit_statistics",
+    "describe_device",
+    "group_batchnorm",
+    "statistics_groups",
+]

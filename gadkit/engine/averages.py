@@ -1,0 +1,71 @@
+"""Averages that stay on the device: of weights over time, of logged values between two reads."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from gadkit.engine.devices import Engine
+
+
+class Average:
+    """An exponential moving average of modules' parameters, with its half-life in samples.
+
+    The half-life grows with the run, at most `ramp` times the samples seen, so that early videos do not show
+    the initial weights (Karras et al. 2020, appendix B). Buffers are copied, not averaged.
+
+    Args:
+        modules: Module by name.
+        half_life: Samples after which a weight counts half; 0 keeps the modules' own weights.
+        ramp: The half-life's share of the samples seen.
+    """
+
+    def __init__(self, modules: dict[str, nn.Module], half_life: float, ramp: float = 0.05) -> None:
+        self.modules = {name: copy.deepcopy(module).requires_grad_(False).eval() for name, module in modules.items()}
+        self.half_life = half_life
+        self.ramp = ramp
+        pairs = [(self.modules[name], module) for name, module in modules.items()]
+        self._averaged = [p for average, _ in pairs for p in average.parameters()]
+        self._live = [p for _, live in pairs for p in live.parameters()]
+        self._copied = [b for average, _ in pairs for b in average.buffers()]
+        self._buffers = [b for _, live in pairs for b in live.buffers()]
+
+    @torch.no_grad()
+    def update(self, samples: int, batch: int) -> None:
+        """Moves the average after a step of `batch` samples; `samples` were seen in all."""
+        half_life = min(self.half_life, self.ramp * samples)
+        weight = 1.0 if half_life <= 0 else 1.0 - 0.5 ** (batch / half_life)
+        torch._foreach_lerp_(self._averaged, [p.detach() for p in self._live], weight)
+        if self._copied:
+            torch._foreach_copy_(self._copied, self._buffers)
+
+
+class Meter:
+    """Sums of values on the device, read all at once when they are logged."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, name: str, value: Tensor) -> None:
+        """Adds a scalar; nothing is read on the host."""
+        value = value.detach()
+        if name in self._sums:
+            self._sums[name] += value
+            self._counts[name] += 1
+        else:
+            self._sums[name] = value.clone()
+            self._counts[name] = 1
+
+    def read(self, engine: Engine) -> dict[str, float]:
+        """The means since the last read, over all processes; one transfer from the device."""
+        if not self._sums:
+            return {}
+        means = torch.stack([(self._sums[name] / self._counts[name]).to(torch.float32) for name in self._sums])
+        engine.average_([means])
+        values = dict(zip(self._sums, means.tolist(), strict=True))
+        self._sums.clear()
+        self._counts.clear()
+        return values

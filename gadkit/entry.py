@@ -1,0 +1,163 @@
+"""Entries of the registry: a component's record together with where it comes from, and how its code is loaded."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from gadkit.component import API_VERSION, KINDS, Component
+from gadkit.errors import PluginError
+
+#: The distribution whose names need no prefix.
+BUNDLED = "gadkit"
+
+_NAME = re.compile(r"[a-z][a-z0-9_.-]*")
+_CLASS_TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_FILE_TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[\w-]+([./][\w-]+)*\.toml")
+
+
+def one_line(error: BaseException, limit: int = 300) -> str:
+    """`"TypeName: message"` of an exception, on one line, at most about `limit` characters."""
+    text = " ".join(str(error).split())
+    text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return text if len(text) <= limit else text[:limit] + "…"
+
+
+def record_fault(kind: str, component: Component) -> str:
+    """What is wrong with a record, as the end of a sentence; empty where nothing is."""
+    for field in ("name", "summary", "target", "source"):
+        if not isinstance(getattr(component, field), str):
+            return f"a {kind} has {field} = {getattr(component, field)!r}, which is no string"
+    label = f"{kind} {component.name!r}"
+    if not _NAME.fullmatch(component.name):
+        return f"{label} has a bad name: use lower-case letters, digits, '-', '_' and '.', beginning with a letter"
+    if component.name == "none":
+        return f"{label} has a bad name: 'none' means that a part is left out"
+    if not isinstance(component.api, int) or isinstance(component.api, bool) or component.api < 1:
+        return f"{label} has api = {component.api!r}, expected a whole number from 1 on"
+    if component.api > API_VERSION:
+        return (
+            f"{label} is written for version {component.api} of the plugin interface and this gadkit has version "
+            f"{API_VERSION}; upgrade gadkit"
+        )
+    if len(component.summary.splitlines()) != 1:
+        return f"{label} needs a summary of one line, found {component.summary!r}"
+    pattern, expected = (_FILE_TARGET, "package:file.toml") if kind == "recipe" else (_CLASS_TARGET, "module:Attribute")
+    if not pattern.fullmatch(component.target):
+        return f"{label} has the target {component.target!r}, expected '{expected}'"
+    return ""
+
+
+def interface_fault(kind: str, cls: object) -> str:
+    """Why `cls` is no component of `kind`, as the end of a sentence; empty where it is one. Imports the interface."""
+    if not isinstance(cls, type):
+        return f"is {cls!r}, which is no class"
+    module, _, attribute = KINDS[kind].interface.partition(":")
+    interface = getattr(importlib.import_module(module), attribute)
+    if not issubclass(cls, interface):
+        return f"does not implement gadkit.{attribute}; derive it from that class"
+    missing = sorted(getattr(cls, "__abstractmethods__", ()))
+    if missing:
+        return f"does not define {' and '.join(missing)}, which gadkit.{attribute} asks for"
+    return ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A component and its provenance.
+
+    Attributes:
+        component: The plugin's record.
+        kind: A key of `gadkit.component.KINDS`.
+        distribution: The installed distribution that offers it, in its normalised spelling (`"gadkit"`); the file's
+            name for a plugin file; empty for a class that a program passed itself.
+        version: The distribution's version; empty where there is none.
+        plugin: The name of the entry point; empty where there is none.
+        file: The plugin file, absolute, or `None`.
+        sha256: Hash of the plugin file's content in hexadecimal; empty where there is no file.
+        cls: The class that a program passed itself, or `None`.
+    """
+
+    component: Component
+    kind: str
+    distribution: str
+    version: str = ""
+    plugin: str = ""
+    file: Path | None = None
+    sha256: str = ""
+    cls: type[Any] | None = None
+
+    @property
+    def name(self) -> str:
+        """The component's name."""
+        return self.component.name
+
+    @property
+    def qualified(self) -> str:
+        """The name that is never ambiguous: `"gadkit:dcgan"`, `"my.py:sparkle"`, `"python:package.module.Class"`."""
+        if self.cls is not None:
+            return "python:" + self.component.target.replace(":", ".")
+        return f"{self.distribution}:{self.name}"
+
+    @property
+    def provider(self) -> str:
+        """Who offers it, for people: `"gadkit 0.1.0"`."""
+        if self.cls is not None:
+            return "this program"
+        return f"{self.distribution} {self.version}".strip()
+
+    def load(self) -> type[Any]:
+        """Imports the component's class and checks that it implements its kind's interface.
+
+        Raises:
+            PluginError: The record asks for a newer interface, the import fails, or the target is no such class.
+                For a recipe, always: it has text, not a class.
+        """
+        if self.cls is not None:
+            return self.cls
+        label = f"{self.kind} {self.qualified!r}"
+        if self.kind == "recipe":
+            raise PluginError(f"{label} is a file of settings, not a class; read its text.")
+        if fault := record_fault(self.kind, self.component):
+            raise PluginError(f"{self.provider}: {fault}.")
+        module, _, path = self.component.target.partition(":")
+        try:
+            found: Any = importlib.import_module(module)
+            for attribute in path.split("."):
+                found = getattr(found, attribute)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a plugin may raise anything, SystemExit too
+            raise PluginError(
+                f"{label} of {self.provider} cannot be loaded from {self.component.target!r}: {one_line(error)}; "
+                "mend or upgrade that package, or choose another."
+            ) from error
+        if fault := interface_fault(self.kind, found):
+            raise PluginError(f"{label} of {self.provider}: {self.component.target!r} {fault}.")
+        loaded: type[Any] = found
+        return loaded
+
+    def text(self) -> str:
+        """The text of a recipe's TOML file.
+
+        Raises:
+            PluginError: The file is missing, not UTF-8, or its package cannot be imported; or this is no recipe.
+        """
+        label = f"{self.kind} {self.qualified!r}"
+        if self.kind != "recipe":
+            raise PluginError(f"{label} is a class, not a file of settings; load it.")
+        package, _, name = self.component.target.partition(":")
+        try:
+            # a plugin file is a module without a package: its recipes lie beside it
+            folder = self.file.parent if self.file is not None else resources.files(package)
+            return folder.joinpath(name).read_bytes().decode("utf-8")
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise PluginError(
+                f"{label} of {self.provider}: its file {self.component.target!r} cannot be read: {one_line(error)}."
+            ) from error

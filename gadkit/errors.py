@@ -1,0 +1,43 @@
+"""The errors that a user can mend.
+
+Each carries one sentence that names the key or the file, what was found, what was expected and what to do.
+The command line prints that sentence and exits with code 2.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class GadkitError(Exception):
+    """Base of every error that a user can mend."""
+
+
+class ConfigError(GadkitError):
+    """A setting is unknown, out of range or does not fit the others."""
+
+
+class PluginError(GadkitError):
+    """A component is unknown, ambiguous, or its plugin is broken."""
+
+
+class DataError(GadkitError):
+    """A video, a folder or a pack cannot be used."""
+
+
+class RunError(GadkitError):
+    """A run folder, a checkpoint or an exported model cannot be read or written."""
+
+
+class DeviceError(GadkitError):
+    """The asked-for device or precision is not available."""
+
+
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """A hint for a misspelled `word`: `" Did you mean 'width'?"`, or an empty string when nothing is near.
+
+    The hint starts with a space, so that it can be appended to a sentence as it is.
+    """
+    found = difflib.get_close_matches(word, list(choices), n=2, cutoff=0.6)
+    return f" Did you mean {' or '.join(repr(name) for name in found)}?" if found else ""

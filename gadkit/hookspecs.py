@@ -1,0 +1,219 @@
+"""The hooks of gadkit: what a plugin may implement, each with its contract and an example.
+
+A plugin is a module, named by an entry point of the group `gadkit`, with functions decorated by
+`gadkit.hookimpl`. The component hooks take no argument and return plain `gadkit.Component` records; they are
+called for listings, help and completion, so a plugin's module must be cheap to import: no torch, no networks.
+The lifecycle hooks are called by the trainer's host outside the training step, on the first process only.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pluggy
+
+from gadkit.component import Component
+
+hookspec = pluggy.HookspecMarker("gadkit")
+hookimpl = pluggy.HookimplMarker("gadkit")
+
+
+@hookspec
+def gadkit_generators() -> list[Component]:
+    """Generators: classes that implement `gadkit.Generator`, codes `(B, T, Z)` to video `(B, T, C, H, W)`.
+
+    Example:
+        ```python
+        from gadkit import Component, hookimpl
+
+        @hookimpl
+        def gadkit_generators():
+            return [Component(name="sparkle", summary="Sparkling frames", target="gadkit_sparkle.nets:Sparkle")]
+        ```
+    """
+    raise AssertionError  # a specification is never called
+
+
+@hookspec
+def gadkit_assemblers() -> list[Component]:
+    """Assemblers: classes that implement `gadkit.VideoAssembler`, noise and times to the code of every frame.
+
+    Example:
+        ```python
+        @hookimpl
+        def gadkit_assemblers():
+            return [Component(name="drift", summary="A straight line", target="gadkit_sparkle.drift:Drift")]
+        ```
+    """
+    raise AssertionError
+
+
+@hookspec
+def gadkit_discriminators() -> list[Component]:
+    """Discriminators: classes that implement `gadkit.Discriminator`, video to logits.
+
+    Example:
+        ```python
+        @hookimpl
+        def gadkit_discriminators():
+            return [Component(name="patch", summary="Patch logits", target="gadkit_sparkle.nets:Patch")]
+        ```
+    """
+    raise AssertionError
+
+
+@hookspec
+def gadkit_losses() -> list[Component]:
+    """Losses: classes that implement `gadkit.Loss`, logits to the two players' losses.
+
+    Example:
+        ```python
+        @hookimpl
+        def gadkit_losses():
+            return [Component(name="logistic", summary="...", target="gadkit_sparkle.losses:Logistic")]
+        ```
+    """
+    raise AssertionError
+
+
+@hookspec
+def gadkit_penalties() -> list[Component]:
+    """Penalties: classes that implement `gadkit.Penalty`, added to the discriminator's loss.
+
+    Example:
+        ```python
+        @hookimpl
+        def gadkit_penalties():
+            return [Component(name="dragan", summary="...", target="gadkit_sparkle.penalties:Dragan")]
+        ```
+    """
+    raise AssertionError
+
+
+@hookspec
+def gadkit_directions() -> list[Component]:
+    """Directions: classes that implement `gadkit.Direction`, how the players' gradients become steps.
+
+    Example:
+        ```python
+        @hookimpl
+        def gadkit_directions():
+            return [Component(name="lookahead", summary="...", target="gadkit_sparkle.directions:Lookahead")]
+        ```
+    """
+    raise AssertionError
+
+
+@hookspec
+def gadkit_trainers() -> list[Component]:
+    """Trainers: classes that implement `gadkit.Trainer` and own the training loop.
+
+    Example:
+        ```python
+        @hookimpl
+        def gadkit_trainers():
+            return [Component(name="progressive", summary="...", target="gadkit_sparkle.train:Progressive")]
+        ```
+    """
+    raise AssertionError
+
+
+@hookspec
+def gadkit_datasets() -> list[Component]:
+    """Datasets: classes that implement `gadkit.Dataset`, where clips come from.
+
+    Example:
+        ```python
+        @hookimpl
+        def gadkit_datasets():
+            return [Component(name="zarr", summary="Videos in Zarr arrays", target="gadkit_zarr.data:Zarr")]
+        ```
+    """
+    raise AssertionError
+
+
+@hookspec
+def gadkit_recipes() -> list[Component]:
+    """Recipes: TOML files that choose every part of a run; `target` is `"package:file.toml"`.
+
+    Example:
+        ```python
+        @hookimpl
+        def gadkit_recipes():
+            return [Component(name="sparkle", summary="...", target="gadkit_sparkle:sparkle.toml")]
+        ```
+    """
+    raise AssertionError
+
+
+@hookspec
+def gadkit_run_started(folder: Path, config: dict[str, Any], step: int) -> None:
+    """A run begins or goes on.
+
+    Args:
+        folder: The run's folder.
+        config: The complete configuration, as it stands in `config.toml`.
+        step: The step that training starts from: 0 for a new run.
+
+    Example:
+        ```python
+        @hookimpl
+        def gadkit_run_started(folder, config, step):
+            print(f"{folder} starts at step {step}")
+        ```
+    """
+
+
+@hookspec
+def gadkit_step_logged(folder: Path, step: int, values: dict[str, float]) -> None:
+    """A line was written to the log.
+
+    Args:
+        folder: The run's folder.
+        step: The step that the values belong to.
+        values: Name to number, as in `log.jsonl`.
+
+    Example:
+        ```python
+        @hookimpl
+        def gadkit_step_logged(folder, step, values):
+            board.add_scalars("train", values, step)
+        ```
+    """
+
+
+@hookspec
+def gadkit_samples_written(folder: Path, step: int, path: Path) -> None:
+    """A file of samples was written.
+
+    Args:
+        folder: The run's folder.
+        step: The step whose generator made the samples.
+        path: The file.
+
+    Example:
+        ```python
+        @hookimpl
+        def gadkit_samples_written(folder, step, path):
+            board.add_video(path, step)
+        ```
+    """
+
+
+@hookspec
+def gadkit_run_ended(folder: Path, step: int, reason: str) -> None:
+    """A run ended.
+
+    Args:
+        folder: The run's folder.
+        step: The last step.
+        reason: `"finished"`, `"stopped"` (a signal or the time limit) or `"failed"`.
+
+    Example:
+        ```python
+        @hookimpl
+        def gadkit_run_ended(folder, step, reason):
+            print(f"{folder}: {reason} at step {step}")
+        ```
+    """

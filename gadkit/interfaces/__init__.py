@@ -1,0 +1,1 @@
+"""The contracts that components implement, one file a kind."""

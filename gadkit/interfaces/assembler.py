@@ -1,0 +1,101 @@
+"""Video assemblers: how frames become a video of any length."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gadkit.errors import ConfigError
+from gadkit.interfaces.generator import Generator
+from gadkit.interfaces.spec import VideoSpec
+from gadkit.randomness import Noise
+
+#: Frames rendered at once. It is a part of what a seed means: convolution libraries choose
+#: their algorithm by the batch, so another number could change the last bit of a pixel.
+BLOCK = 16
+
+
+class VideoAssembler(nn.Module, ABC):
+    """Gives every frame of a video its code, and renders codes to video block by block.
+
+    A module: its parameters, where it has any, are trained with the generator's. A subclass takes the spec, the
+    generator's `latent_dim` and `motion_dim`, and its settings as keyword-only arguments. It writes `codes`; this
+    class renders.
+    """
+
+    def __init__(self, video: VideoSpec, latent_dim: int, motion_dim: int) -> None:
+        super().__init__()
+        self.video = video
+        self.latent_dim = latent_dim
+        self.motion_dim = motion_dim
+
+    @property
+    def moving(self) -> int:
+        """How many entries at the end of a code may change over time: `motion_dim`, or all where that is 0."""
+        return self.motion_dim or self.latent_dim
+
+    @abstractmethod
+    def codes(self, noise: Noise, times: Tensor, labels: Tensor | None = None, state: Any = None) -> tuple[Tensor, Any]:
+        """The codes at certain times; differentiable in the noise and in the assembler's parameters.
+
+        Args:
+            noise: Draws for the B videos; every draw a function of the video and of a frame number.
+            times: `(B, N)` on the CPU, in frames, real-valued, not decreasing along N.
+            labels: int64 `(B,)`, or `None`.
+            state: What the call for the preceding times returned; `None` at the start of a video.
+
+        Returns:
+            Codes `(B, N, Z)` in the noise's type, and the state to go on from; `None` where a code does not depend on
+            those before it.
+        """
+
+    def stream(self, generator: Generator, noise: Noise, length: int, labels: Tensor | None = None) -> Iterator[Tensor]:
+        """Renders videos in blocks of one fixed size, so that memory does not grow with the length.
+
+        A longer video begins with exactly the frames of a shorter one: the last block is rendered whole and cut.
+
+        Args:
+            generator: Turns codes into frames.
+            noise: Draws for the B videos.
+            length: Frames, at least 1.
+            labels: int64 `(B,)`, or `None`.
+
+        Yields:
+            `(B, n, C, H, W)` in [-1, 1], n at most `BLOCK`.
+
+        Raises:
+            ConfigError: The generator makes only its training length, and `length` is longer.
+        """
+        context = generator.context
+        if context == "fixed":
+            frames = generator.video.frames
+            if length > frames:
+                raise ConfigError(
+                    f"length: found {length}, but {type(generator).__name__} makes videos of exactly {frames} frames; "
+                    f"ask for at most {frames}, or train a generator without a fixed length."
+                )
+            codes, _ = self.codes(noise, self._times(noise, 0, frames), labels)
+            yield generator(codes, labels)[:, :length]
+            return
+        state = None
+        window: Tensor | None = None  # the codes from `context` before the block on
+        reached = 0  # codes computed so far
+        for start in range(0, length, BLOCK):
+            wanted = start + BLOCK + context - reached
+            codes, state = self.codes(noise, self._times(noise, reached, wanted), labels, state)
+            reached += wanted
+            if window is None:  # before the first frame stands the first code
+                window = torch.cat((codes[:, :1].expand(-1, context, -1), codes), dim=1)
+            else:
+                window = torch.cat((window[:, BLOCK:], codes), dim=1)
+            block = generator(window, labels)[:, context : context + BLOCK]
+            yield block[:, : length - start]
+
+    @staticmethod
+    def _times(noise: Noise, start: int, count: int) -> Tensor:
+        times = torch.arange(start, start + count, dtype=torch.float64)
+        return times.expand(len(noise), count)

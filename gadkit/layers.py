@@ -1,0 +1,205 @@
+"""Where a run's settings come from: recipes, files, flags and `--set`, each read into one layer of the same shape."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gadkit.entry import Entry
+from gadkit.errors import ConfigError, GadkitError, nearest
+from gadkit.registry import Registry
+
+#: The kinds that a run is made of, in the order of `config.toml`.
+PARTS = ("generator", "assembler", "discriminator", "loss", "penalty", "direction", "trainer")
+SCALARS = ("seed", "device", "precision")
+SECTIONS = ("video", "data", *PARTS)
+#: The version of the format of a complete configuration.
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """The settings of one source.
+
+    Attributes:
+        origin: Where they come from, for messages.
+        scalars: The keys outside every section.
+        sections: Section to key to value; a component's name stands under `use`, as text or as an `Entry`.
+        recipe: The recipe that the source names, or `None`.
+        complete: Whether it is a run's whole configuration, which stands on its own.
+        plugins: The plugin files that it needs: path, and SHA-256 or an empty string.
+    """
+
+    origin: str
+    scalars: Mapping[str, Any] = field(default_factory=dict)
+    sections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    recipe: str | None = None
+    complete: bool = False
+    plugins: tuple[tuple[str, str], ...] = ()
+
+
+def from_tree(origin: str, tree: Mapping[str, Any], *, file: bool = False) -> Layer:
+    """A layer from nested tables as TOML has them; `generator = "dcgan"` is short for `generator.use = "dcgan"`.
+
+    Args:
+        origin: For messages, such as `"file run.toml"`.
+        tree: The tables.
+        file: Whether the keys that only a file has are allowed: `format`, `recipe` and `plugins`.
+
+    Raises:
+        ConfigError: A key is unknown, or a section is no table.
+    """
+    own = ("format", "recipe", "plugins") if file else ()
+    known = (*own, *SCALARS, *SECTIONS)
+    sections: dict[str, dict[str, Any]] = {}
+    for key, value in tree.items():
+        if key not in known:
+            hint = " Did you mean 'data'?" if key == "dataset" else nearest(key, known)
+            raise ConfigError(f"{origin}: {key} is no key of a configuration.{hint} It has: {', '.join(known)}.")
+        if key in PARTS and isinstance(value, str | Entry):
+            sections[key] = {"use": value}
+        elif key in SECTIONS:
+            if not isinstance(value, Mapping):
+                raise ConfigError(f"{origin}: {key}: found {value!r}, expected a section, such as [{key}].")
+            sections[key] = dict(value)
+    recipe = tree.get("recipe") if file else None
+    if recipe is not None and not isinstance(recipe, str):
+        raise ConfigError(f"{origin}: recipe: found {recipe!r}, expected the name of a recipe.")
+    if file and tree.get("format", FORMAT) != FORMAT:
+        raise ConfigError(
+            f"{origin}: format: found {tree['format']!r}, expected {FORMAT}; upgrade gadkit, or write the file anew."
+        )
+    return Layer(
+        origin=origin,
+        scalars={key: tree[key] for key in SCALARS if key in tree},
+        sections=sections,
+        recipe=recipe,
+        complete=file and "format" in tree,
+        plugins=_plugin_files(origin, tree.get("plugins", ())) if file else (),
+    )
+
+
+def _plugin_files(origin: str, tables: Any) -> tuple[tuple[str, str], ...]:
+    found = []
+    for table in tables if isinstance(tables, list | tuple) else [tables]:
+        fits = isinstance(table, Mapping) and {"path"} <= set(table) <= {"path", "sha256"}
+        if not fits or not all(isinstance(value, str) for value in table.values()):
+            raise ConfigError(f"{origin}: plugins: found {table!r}, expected tables [[plugins]] with path and sha256.")
+        found.append((table["path"], table.get("sha256", "")))
+    return tuple(found)
+
+
+def from_text(origin: str, text: str, *, file: bool = False) -> Layer:
+    """A layer from TOML text; raises `ConfigError` with the line where it is none."""
+    try:
+        tree = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"{origin} is not TOML: {error}.") from error
+    return from_tree(origin, tree, file=file)
+
+
+def from_file(path: Path) -> Layer:
+    """A layer from a TOML file; raises `ConfigError` that names the file, and the line where it is at fault."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"Configuration file {str(path)!r} cannot be read: {error.strerror or error}.") from error
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError(
+            f"Configuration file {str(path)!r} is not UTF-8 (at line {line}): save it as UTF-8."
+        ) from error
+    return from_text(f"Configuration file {str(path)!r}", text, file=True)
+
+
+def from_recipe(registry: Registry, name: str) -> tuple[str, Layer]:
+    """A recipe's own name, qualified where it is not gadkit's, and its layer."""
+    entry = registry.find("recipe", name)
+    own = entry.name if entry.qualified == f"gadkit:{entry.name}" else entry.qualified
+    return own, from_text(f"Recipe {own!r}", entry.text())
+
+
+def from_flags(flags: Mapping[str, Any]) -> Layer:
+    """A layer from dotted keys with typed values; `None` means not given."""
+    tree: dict[str, Any] = {}
+    for key, value in flags.items():
+        if value is not None:
+            _put(tree, "Command line", key, str(value) if isinstance(value, Path) else value)
+    return from_tree("Command line", tree)
+
+
+def from_sets(sets: Sequence[str]) -> Layer:
+    """A layer from `key=value` texts, each value a TOML value or else a bare string; raises `ConfigError`."""
+    tree: dict[str, Any] = {}
+    for text in sets:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"--set {text!r}: expected key=value, such as generator.width=128.")
+        _put(tree, f"--set {text!r}", key.strip(), toml_value(value.strip()))
+    return from_tree("--set", tree)
+
+
+def toml_value(text: str) -> Any:
+    """The TOML value that `text` spells, or `text` itself."""
+    try:
+        tree = tomllib.loads(f"value = {text}")
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return text
+    return tree["value"] if set(tree) == {"value"} else text  # a line break could smuggle in more keys
+
+
+def _put(tree: dict[str, Any], origin: str, key: str, value: Any) -> None:
+    section, dot, name = key.partition(".")
+    if not dot:
+        if section in PARTS and not isinstance(value, Mapping):
+            tree.setdefault(section, {})["use"] = value
+        else:
+            tree[section] = value
+    elif not section or not name or "." in name:
+        raise ConfigError(f"{origin}: {key!r} is no key; expected a key such as seed or generator.width.")
+    else:
+        table = tree.setdefault(section, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"{origin}: {section} is set as a whole and {key} beside it; give one of the two.")
+        table[name] = value
+
+
+def merge_scalars(layers: Sequence[Layer]) -> dict[str, Any]:
+    """The scalar keys, later layers winning."""
+    return {key: value for layer in layers for key, value in layer.scalars.items()}
+
+
+def merge_section(registry: Registry, layers: Sequence[Layer], section: str) -> dict[str, Any]:
+    """A section's keys, later layers winning; where a layer names another component, settings below it are dropped.
+
+    In `data`, a layer that names another path leaves the choice of the dataset open again.
+    """
+    kind = "dataset" if section == "data" else section
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        table = dict(layer.sections.get(section, {}))
+        if section == "data" and "path" in table and "use" not in table and table["path"] != merged.get("path"):
+            merged.pop("use", None)
+        if (
+            "use" in table
+            and "use" in merged
+            and _spelled(registry, kind, merged["use"]) != _spelled(registry, kind, table["use"])
+        ):
+            merged = {key: value for key, value in merged.items() if section == "data" and key == "path"}
+        merged |= table
+    return merged
+
+
+def _spelled(registry: Registry, kind: str, use: Any) -> Any:
+    """One spelling of a component's name; a name that cannot be found may yet be overridden, so it is no error here."""
+    if isinstance(use, Entry):
+        return use.qualified
+    try:
+        return registry.find(kind, use).qualified
+    except (GadkitError, AttributeError, TypeError):
+        return use

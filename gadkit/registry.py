@@ -1,0 +1,318 @@
+"""The registry: which components there are, who offers them, which plugins failed, and what a name means.
+
+Nothing here imports torch or a component's code: a plugin hands over plain records, and `Entry.load` imports a
+component when it is used.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from gadkit import discovery
+from gadkit.component import KINDS, Component
+from gadkit.discovery import BrokenPlugin, Failure, canonical
+from gadkit.entry import BUNDLED, Entry, interface_fault, one_line
+from gadkit.errors import ConfigError, PluginError, nearest
+
+__all__ = ["BUNDLED", "Entry", "Failure", "Registry", "get_registry"]
+
+log = logging.getLogger("gadkit")
+
+
+class Registry:
+    """The components of one process.
+
+    `Registry.discover` fills one from the environment; `Registry()` is empty.
+
+    Attributes:
+        failures: The plugins that could not be used, in the order of discovery.
+        disabled: Entry point and distribution of the plugins that were switched off, none of them imported.
+        files: The loaded plugin files, by absolute path, with the SHA-256 of each.
+    """
+
+    def __init__(self) -> None:
+        self.failures: list[Failure] = []
+        self.disabled: list[tuple[str, str]] = []
+        self.files: dict[Path, str] = {}
+        self._manager = discovery.new_manager()
+        self._entries: dict[tuple[str, str], Entry] = {}  # by kind and qualified name
+        self._adopted: dict[tuple[str, str], Entry] = {}
+
+    @classmethod
+    def discover(cls, environ: Mapping[str, str] = os.environ) -> Registry:
+        """Finds, imports and asks every installed plugin.
+
+        Args:
+            environ: `GADKIT_DISABLED_PLUGINS` (names of entry points or distributions, with commas between them),
+                `GADKIT_NO_PLUGINS` (1: only what gadkit brings along) and `GADKIT_STRICT_PLUGINS` (1: a plugin that
+                fails is an error).
+
+        Raises:
+            PluginError: A plugin fails, and `GADKIT_STRICT_PLUGINS` is set.
+            ConfigError: One of the variables is neither 0 nor 1.
+        """
+        registry = cls()
+        names = [name.strip() for name in environ.get("GADKIT_DISABLED_PLUGINS", "").split(",")]
+        disabled = {name for name in names if name} | {canonical(name) for name in names if name}
+        bundled_only = _switch(environ, "GADKIT_NO_PLUGINS")
+        strict = _switch(environ, "GADKIT_STRICT_PLUGINS")
+        points, failures = discovery.entry_points()
+        registry.failures += failures
+        for point in points:
+            distribution, version = discovery.provider(point)
+            if point.name in disabled or distribution in disabled or (bundled_only and distribution != BUNDLED):
+                registry.disabled.append((point.name, distribution))
+                continue
+            try:
+                registry._add(point.load, point.name, distribution, version)
+            except BrokenPlugin as error:
+                registry.failures.append(Failure.of(error, point.name, distribution, version))
+        if strict and registry.failures:
+            told = "; ".join(str(failure) for failure in registry.failures)
+            raise PluginError(f"GADKIT_STRICT_PLUGINS is set, and {told}.")
+        return registry
+
+    def _add(
+        self,
+        importer: Callable[[], Any],
+        plugin: str,
+        distribution: str,
+        version: str,
+        file: Path | None = None,
+        sha256: str = "",
+    ) -> list[Entry]:
+        known = [(entry.kind, entry.name) for entry in self._entries.values() if entry.distribution == distribution]
+        records = discovery.register(self._manager, importer, f"{distribution}:{plugin}", known)
+        added = [
+            Entry(
+                component=component,
+                kind=kind,
+                distribution=distribution,
+                version=version,
+                plugin=plugin,
+                file=file,
+                sha256=sha256,
+            )
+            for kind, component in records
+        ]
+        self._entries |= {(entry.kind, entry.qualified): entry for entry in added}
+        return added
+
+    def entries(self, kind: str | None = None) -> list[Entry]:
+        """What plugins and plugin files offer, by kind (in the order of `KINDS`), name and distribution."""
+        if kind is not None:
+            check_kind(kind)
+        order = {name: position for position, name in enumerate(KINDS)}
+        chosen = [entry for entry in self._entries.values() if kind in (None, entry.kind)]
+        return sorted(chosen, key=lambda entry: (order[entry.kind], entry.name, entry.distribution))
+
+    def find(self, kind: str, name: str) -> Entry:
+        """What a name means.
+
+        Args:
+            kind: A key of `KINDS`.
+            name: `"dcgan"`, which is gadkit's own where gadkit has one of that name, or `"acme-gan:dcgan"`.
+
+        Raises:
+            PluginError: There is none, or several third parties offer one; the message lists what there is.
+        """
+        check_kind(kind)
+        if name.startswith("python:"):
+            if entry := self._adopted.get((kind, name)):
+                return entry
+            raise PluginError(
+                f"{kind} {name!r} is a class that a Python program passed to gadkit: pass the class again, "
+                "or publish it as a plugin."
+            )
+        if ":" in name:
+            return self._find_qualified(kind, name)
+        if entry := self._entries.get((kind, f"{BUNDLED}:{name}")):
+            return entry
+        found = [entry for entry in self.entries(kind) if entry.name == name]
+        if len(found) > 1:
+            several = ", ".join(entry.qualified for entry in found)
+            raise PluginError(f"{kind} {name!r} is offered by several plugins: choose one of {several}.")
+        if found:
+            return found[0]
+        raise self._unknown(kind, name)
+
+    def _find_qualified(self, kind: str, name: str) -> Entry:
+        distribution, _, bare = name.partition(":")
+        for spelling in (distribution, canonical(distribution)):  # a plugin file's name is kept as it is
+            if entry := self._entries.get((kind, f"{spelling}:{bare}")):
+                return entry
+        for failure in self.failures:
+            if failure.distribution == canonical(distribution):
+                raise PluginError(f"{kind} {name!r} is not available: {failure}.")
+        for plugin, owner in self.disabled:
+            if owner == canonical(distribution):
+                raise PluginError(
+                    f"{kind} {name!r} is not available: plugin {plugin!r} of {owner} is switched off; look at "
+                    "--no-plugins, GADKIT_NO_PLUGINS and GADKIT_DISABLED_PLUGINS."
+                )
+        owners = {entry.distribution for entry in self._entries.values()}
+        if distribution not in owners and canonical(distribution) not in owners:
+            what = "pass the file with --plugin" if distribution.endswith(".py") else "install it"
+            raise PluginError(
+                f"{kind} {name!r} is not available: nothing called {distribution!r} offers plugins here; {what}."
+            )
+        raise self._unknown(kind, name)
+
+    def _unknown(self, kind: str, name: str) -> PluginError:
+        bare = name.rpartition(":")[2]
+        available = self.names(kind)
+        text = f"There is no {kind} {name!r}.{nearest(bare, available)}"
+        text += f" Available: {', '.join(available)}." if available else " No plugin offers one."
+        if self.failures:
+            count = f"{len(self.failures)} plugin{'s' if len(self.failures) > 1 else ''}"
+            text += f" {count} failed to load: see `gadkit plugins list`."
+        return PluginError(text)
+
+    def names(self, kind: str) -> list[str]:
+        """The shortest name that finds each component of a kind: qualified only where the bare one means another."""
+        entries = self.entries(kind)
+        bare = [entry.name for entry in entries]
+        own = {entry.name for entry in entries if entry.distribution == BUNDLED}
+
+        def shortest(entry: Entry) -> str:
+            plain = entry.distribution == BUNDLED or (entry.name not in own and bare.count(entry.name) == 1)
+            return entry.name if plain else entry.qualified
+
+        return [shortest(entry) for entry in entries]
+
+    def adopt(self, kind: str, cls: type[Any]) -> Entry:
+        """Takes in a class that a program passes itself; its name is `"python:module.Class"`.
+
+        Raises:
+            PluginError: `cls` does not implement the kind's interface.
+        """
+        check_kind(kind)
+        if kind == "recipe":
+            raise PluginError("A recipe is a TOML file, not a class: pass its path as the configuration.")
+        if fault := interface_fault(kind, cls):
+            raise PluginError(f"{kind} {getattr(cls, '__name__', cls)!r} {fault}.")
+        summary = (cls.__doc__ or cls.__name__).strip().splitlines()[0]
+        target = f"{cls.__module__}:{cls.__qualname__}"
+        entry = Entry(
+            component=Component(name=cls.__name__, summary=summary, target=target), kind=kind, distribution="", cls=cls
+        )
+        self._adopted[kind, entry.qualified] = entry
+        return entry
+
+    def load_file(self, path: Path | str) -> list[Entry]:
+        """Imports one Python file as a plugin, under the name of the file; its targets may say `"my:Sparkle"`.
+
+        A file that is loaded already is not imported again.
+
+        Args:
+            path: The file, such as `my.py`.
+
+        Returns:
+            What it offers; each entry carries the file's absolute path and its SHA-256.
+
+        Raises:
+            PluginError: The file cannot be read or used as a plugin.
+        """
+        file = Path(path).expanduser().resolve()
+        try:
+            content = file.read_bytes()
+        except OSError as error:
+            raise PluginError(f"Plugin file {str(path)!r} cannot be read: {error.strerror or error}.") from error
+        sha256 = hashlib.sha256(content).hexdigest()
+        if file in self.files:
+            if self.files[file] != sha256:
+                raise PluginError(f"Plugin file {str(path)!r} changed after it was loaded; start a new process.")
+            return [entry for entry in self.entries() if entry.file == file]
+        if file.suffix != ".py" or not file.stem.isidentifier():
+            raise PluginError(
+                f"Plugin file {str(path)!r} has a name that cannot be imported: use letters, digits, '_' and .py."
+            )
+        if _name_is_taken(file):
+            raise PluginError(f"Plugin file {str(path)!r} has the name of another Python module: rename the file.")
+        try:
+            added = self._add(lambda: _import_file(file, content), file.stem, file.name, "", file, sha256)
+        except BrokenPlugin as error:
+            sys.modules.pop(file.stem, None)
+            raise PluginError(f"Plugin file {str(path)!r} cannot be used: {error}.") from error
+        self.files[file] = sha256
+        return added
+
+    @property
+    def hook(self) -> pluggy.HookRelay:
+        """pluggy's hook relay, for callers that want a hook's exceptions; `notify` guards them."""
+        return self._manager.hook
+
+    def notify(self, name: str, **values: Any) -> None:
+        """Calls a lifecycle hook of every plugin that has it; one that raises is warned of and not called again.
+
+        Args:
+            name: One of the hooks without a result, such as `"gadkit_step_logged"`.
+            **values: The hook's arguments.
+        """
+        if name not in discovery.LIFECYCLE_HOOKS:
+            raise ValueError(f"{name!r} is no lifecycle hook.{nearest(name, discovery.LIFECYCLE_HOOKS)}")
+        for implementation in reversed(getattr(self._manager.hook, name).get_hookimpls()):
+            try:
+                implementation.function(*(values[argument] for argument in implementation.argnames))
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # no tracker may end a run, not even with SystemExit
+                log.warning(
+                    "plugin %r is dropped for the rest of this run: its hook %r raised %s",
+                    implementation.plugin_name,
+                    name,
+                    one_line(error),
+                )
+                log.debug("the traceback of %r", implementation.plugin_name, exc_info=True)
+                if self._manager.get_name(implementation.plugin) is not None:
+                    self._manager.unregister(implementation.plugin)
+
+
+def check_kind(kind: str) -> None:
+    """Raises `PluginError` where there is no kind of that name."""
+    if kind not in KINDS:
+        raise PluginError(f"There is no kind {kind!r}.{nearest(kind, KINDS)} The kinds are: {', '.join(KINDS)}.")
+
+
+def _switch(environ: Mapping[str, str], name: str) -> bool:
+    value = environ.get(name, "").strip().lower()
+    if value in ("", "0", "false", "no", "off"):
+        return False
+    if value in ("1", "true", "yes", "on"):
+        return True
+    raise ConfigError(f"{name}: found {environ[name]!r}, expected 1 or 0.")
+
+
+def _name_is_taken(file: Path) -> bool:
+    """Whether importing `file` under its own name would hide another module."""
+    if file.stem in sys.modules:
+        return True
+    spec = importlib.util.find_spec(file.stem)
+    return spec is not None and (spec.origin is None or Path(spec.origin).resolve() != file)
+
+
+def _import_file(file: Path, content: bytes) -> ModuleType:
+    """Runs exactly the bytes that were hashed."""
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec is not None  # a .py file has a loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[file.stem] = module  # targets, dataclasses and type hints look it up there
+    exec(compile(content, str(file), "exec"), module.__dict__)
+    return module
+
+
+@functools.cache
+def get_registry() -> Registry:
+    """This process's registry, discovered on the first call."""
+    return Registry.discover()

@@ -1,0 +1,43 @@
+"""Work off the training's critical path: one thread that writes what was handed over between steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+
+
+class Background:
+    """Runs jobs one after another in a thread of its own.
+
+    A job that failed makes the next `submit`, or the end of the block, raise its error. At most `waiting` jobs stand in
+    line: a disk slower than the training slows it down, instead of filling the memory.
+    """
+
+    def __init__(self, waiting: int = 2) -> None:
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="gadkit-writer")
+        self._jobs: list[Future[None]] = []
+        self._waiting = waiting
+
+    def submit(self, job: Callable[[], None]) -> None:
+        """Hands over a job."""
+        while self._jobs and (self._jobs[0].done() or len(self._jobs) > self._waiting):
+            self._jobs.pop(0).result()
+        self._jobs.append(self._pool.submit(job))
+
+    def wait(self) -> None:
+        """Waits for every job; raises the first error."""
+        while self._jobs:
+            self._jobs.pop(0).result()
+
+    def __enter__(self) -> Background:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self.wait()
+        finally:
+            self._pool.shutdown(wait=True)

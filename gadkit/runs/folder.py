@@ -1,0 +1,167 @@
+"""A run's folder: one training, everything that came of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from gadkit.errors import RunError
+
+CONFIG = "config.toml"
+ENVIRONMENT = "environment.json"
+LOG = "log.jsonl"
+_STEP = re.compile(r"step-(\d{6,})")
+
+
+class Run:
+    """The folder of one training. `Run.create` makes a new one, `Run.open` takes one that is there.
+
+    Attributes:
+        path: The folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, path: Path | None, name: str) -> Run:
+        """A new run.
+
+        Args:
+            path: The folder, which must be empty or not there; `None` takes the next number under `runs/`.
+            name: What a numbered run is called.
+
+        Raises:
+            RunError: The folder is not empty, or cannot be made.
+        """
+        try:
+            if path is None:
+                return cls(_numbered(Path("runs"), name))
+            check_new(path)
+            path.mkdir(parents=True, exist_ok=True)
+            return cls(path)
+        except OSError as error:
+            raise RunError(
+                f"{path or 'runs'}: cannot be made ({error.strerror}); choose another folder with --out."
+            ) from error
+
+    @classmethod
+    def open(cls, path: Path) -> Run:
+        """The run at `path`; `RunError` where there is none."""
+        if not (path / CONFIG).is_file():
+            found = "a folder without config.toml" if path.is_dir() else "no folder"
+            raise RunError(
+                f"{path}: found {found}, expected a run of gadkit; name the folder that `gadkit train` made."
+            )
+        return cls(path)
+
+    def write_text(self, name: str, text: str) -> None:
+        """Writes a file of the run, whole or not at all."""
+        partial = self.path / f".{name}.partial"
+        try:
+            with partial.open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, self.path / name)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise RunError(f"{self.path / name}: cannot be written ({error.strerror}).") from error
+
+    def log(self, step: int, values: dict[str, Any]) -> None:
+        """Appends one object to `log.jsonl`."""
+        try:
+            with (self.path / LOG).open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"step": step, **values}) + "\n")
+        except OSError as error:
+            raise RunError(f"{self.path / LOG}: cannot be written ({error.strerror}).") from error
+
+    def read_log(self) -> list[dict[str, Any]]:
+        """Every logged object in order; a last line that was cut off is left out."""
+        path = self.path / LOG
+        if not path.exists():
+            return []
+        lines = []
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                lines.append(json.loads(line))
+            except ValueError:
+                break
+        return lines
+
+    def rewind_log(self, step: int) -> None:
+        """Drops what was logged after `step`, which training is about to do again."""
+        kept = [line for line in self.read_log() if line["step"] <= step]
+        self.write_text(LOG, "".join(json.dumps(line) + "\n" for line in kept))
+
+    def checkpoint_path(self, step: int) -> Path:
+        """Where the checkpoint of a step lies, or would."""
+        return self.path / "checkpoints" / f"step-{step:06d}"
+
+    def samples_path(self, step: int) -> Path:
+        """Where the samples of a step go; makes their folder."""
+        folder = self.path / "samples"
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise RunError(f"{folder}: cannot be made ({error.strerror}).") from error
+        return folder / f"step-{step:06d}.mp4"
+
+    def checkpoints(self) -> list[Path]:
+        """The whole checkpoints, oldest first."""
+        folder = self.path / "checkpoints"
+        found = [(int(m[1]), path) for path in folder.glob("step-*") if (m := _STEP.fullmatch(path.name))]
+        return [path for _, path in sorted(found)]
+
+    def find_checkpoint(self, name: str = "latest") -> Path:
+        """A checkpoint by name: `latest`, a step (`500`) or a folder's name (`step-000500`)."""
+        there = self.checkpoints()
+        if not there:
+            raise RunError(
+                f"{self.path}: has no checkpoint yet; train it further with `gadkit train --resume {self.path}`."
+            )
+        if name == "latest":
+            return there[-1]
+        wanted = f"step-{int(name):06d}" if name.isdigit() else name
+        for path in there:
+            if path.name == wanted:
+                return path
+        raise RunError(
+            f"checkpoint: found {name!r}, but {self.path} has {', '.join(path.name for path in there)}; "
+            f"name one of these, or latest."
+        )
+
+    def prune(self, keep: int) -> None:
+        """Deletes all but the newest `keep` checkpoints."""
+        for path in self.checkpoints()[:-keep]:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def check_new(path: Path) -> None:
+    """Refuses an output folder that is a file or not empty."""
+    if path.is_dir():
+        if (path / CONFIG).is_file():
+            raise RunError(f"{path}: is a run already; continue it with --resume {path}, or choose another --out.")
+        if any(path.iterdir()):
+            raise RunError(
+                f"{path}: exists and is not empty, and a run needs a folder of its own; choose another --out."
+            )
+    elif path.exists():
+        raise RunError(f"{path}: is a file, expected a folder for the run; choose another --out.")
+
+
+def _numbered(folder: Path, name: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    taken = [int(m[1]) for path in folder.iterdir() if (m := re.match(r"(\d{5})-", path.name))]
+    number = max(taken, default=0) + 1
+    while True:
+        try:
+            path = folder / f"{number:05d}-{name}"
+            path.mkdir()
+            return path
+        except FileExistsError:  # another process took the number
+            number += 1

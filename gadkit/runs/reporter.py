@@ -1,0 +1,46 @@
+"""What a run tells whoever watches it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(kw_only=True)
+class Plan:
+    """What a training chose, before it starts.
+
+    Attributes:
+        parts: Kind, name, provider and number of parameters (`None` for what has none) of each component.
+        facts: Name and text of everything else worth knowing: device, precision, data, sizes, memory.
+        warnings: Sentences.
+    """
+
+    parts: list[tuple[str, str, str, int | None]] = field(default_factory=list)
+    facts: list[tuple[str, str]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+class Reporter:
+    """Watches a run and says nothing; the command line's reporter overrides what it shows."""
+
+    def preparing(self, done: int, total: int, name: str) -> None:
+        """A video was decoded into the cache."""
+
+    def plan(self, plan: Plan) -> None:
+        """The run is about to start."""
+
+    def started(self, step: int, steps: int) -> None:
+        """Training begins after `step` of `steps`."""
+
+    def advanced(self, step: int) -> None:
+        """A step was launched; called in every step, so it must be cheap."""
+
+    def logged(self, step: int, values: dict[str, float]) -> None:
+        """A line was logged."""
+
+    def wrote(self, path: Path) -> None:
+        """Samples or a checkpoint were written; called from a background thread."""
+
+    def ended(self, reason: str, step: int) -> None:
+        """Training ended: `finished` or `stopped`."""

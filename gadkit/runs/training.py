@@ -1,0 +1,345 @@
+"""Starting and continuing a run: from a configuration to a trainer at work."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from torch import nn
+
+from gadkit.config import RunConfig
+from gadkit.engine.clips import Clips
+from gadkit.engine.devices import Engine, describe_device
+from gadkit.errors import ConfigError, DataError
+from gadkit.interfaces.dataset import Dataset
+from gadkit.interfaces.spec import VideoSpec
+from gadkit.interfaces.trainer import Trainer
+from gadkit.randomness import Key, seeded
+from gadkit.registry import Entry, Registry, get_registry
+from gadkit.runs.environment import environment
+from gadkit.runs.folder import CONFIG, ENVIRONMENT, Run, check_new
+from gadkit.runs.reporter import Plan, Reporter
+from gadkit.runs.session import Session
+from gadkit.signature import validate
+from gadkit.video.pack import ClipStore, prepare
+
+#: The choices of `train` and of the command line, and the settings that they stand for.
+CHOICES: dict[str, str] = {
+    "generator": "generator.use",
+    "assembler": "assembler.use",
+    "discriminator": "discriminator.use",
+    "loss": "loss.use",
+    "penalty": "penalty.use",
+    "direction": "direction.use",
+    "trainer": "trainer.use",
+    "dataset": "data.use",
+    "data": "data.path",
+    "labels": "data.labels",
+    "frames": "video.frames",
+    "stride": "video.stride",
+    "background": "video.background",
+    "seed": "seed",
+    "device": "device",
+    "precision": "precision",
+    "steps": "trainer.steps",
+    "batch_size": "trainer.batch_size",
+    "accumulate": "trainer.accumulate",
+    "max_time": "trainer.max_time",
+    "generator_lr": "trainer.generator_lr",
+    "discriminator_lr": "trainer.discriminator_lr",
+    "generator_betas": "trainer.generator_betas",
+    "discriminator_betas": "trainer.discriminator_betas",
+    "discriminator_steps": "direction.discriminator_steps",
+    "ema": "trainer.ema",
+    "log_every": "trainer.log_every",
+    "sample_every": "trainer.sample_every",
+    "checkpoint_every": "trainer.checkpoint_every",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a training ended.
+
+    Attributes:
+        path: The run's folder; `None` after a dry run and in processes that do not write.
+        reason: `finished` or `stopped`.
+    """
+
+    path: Path | None
+    reason: str
+
+
+def train(
+    *,
+    out: str | Path | None = None,
+    resume: str | Path | None = None,
+    recipe: str | None = None,
+    config: str | Path | None = None,
+    set: Sequence[str] | Mapping[str, Any] = (),
+    plugins: Sequence[str | Path] = (),
+    resolution: int | tuple[int, int] | None = None,
+    dry_run: bool = False,
+    reporter: Reporter | None = None,
+    stop: threading.Event | None = None,
+    **choices: Any,
+) -> Outcome:
+    """Trains a video generator.
+
+    Args:
+        out: The run's folder, new or empty; by default the next number under `runs/`.
+        resume: A run's folder to go on with, from its newest checkpoint and with its own configuration.
+        recipe: A named choice of every part.
+        config: A TOML file, such as another run's `config.toml`.
+        set: Settings by dotted key, `{"generator.width": 32}` or `["generator.width=32"]`.
+        plugins: Python files that are loaded as plugins.
+        resolution: Size of the training clips in pixels: a side, or (width, height).
+        dry_run: Check everything, make one step, and write nothing.
+        reporter: Told what happens.
+        stop: Ends the training after the step under way, with a checkpoint, once it is set.
+        **choices: Any key of `CHOICES`: `generator="dcgan"` or a class of your own, `data="clips/"`, `steps=1000`, ...
+
+    Returns:
+        Where the run is, and how it ended.
+
+    Raises:
+        GadkitError: A setting, a component, the data, the device or the folder cannot be used; the sentence says why.
+    """
+    reporter = reporter or Reporter()
+    registry = get_registry()
+    run = Run.open(Path(resume)) if resume is not None else None
+    if run is not None and (out is not None or config is not None or recipe is not None):
+        raise ConfigError(
+            "resume: a run goes on in its own folder with its own configuration; leave out, config and recipe away."
+        )
+    if out is not None:
+        check_new(Path(out))
+    resolved = resolve_config(registry, run.path / CONFIG if run else config, recipe, choices, set, plugins, resolution)
+    checkpoint = run.find_checkpoint() if run is not None else None
+    engine = Engine(resolved.device, resolved.precision)
+    resolved, store = open_data(registry, resolved, engine, reporter)
+    session, plan = build(registry, resolved, engine, store)
+    session.reporter, session.checkpoint = reporter, checkpoint
+    if stop is not None:
+        session.stop = stop
+    trainer = session.parts["trainer"]
+    assert isinstance(trainer, Trainer)
+    plan.facts.append(("memory", _bytes(trainer.memory(session)) + " for a step (estimate)"))
+    if engine.main:
+        reporter.plan(plan)
+    if dry_run:
+        trainer.steps = 1
+        with session.background:
+            return Outcome(path=None, reason=trainer.fit(session))
+    if engine.main:
+        session.run = run or Run.create(
+            None if out is None else Path(out), resolved.parts["generator"].entry.component.name
+        )
+        session.run.write_text(CONFIG, resolved.to_toml())
+        session.run.write_text(ENVIRONMENT, json.dumps(environment(resolved, engine), indent=1) + "\n")
+    return _fit(session, trainer)
+
+
+def _fit(session: Session, trainer: Trainer) -> Outcome:
+    run, registry = session.run, session.registry
+    step = int(session.checkpoint.name.removeprefix("step-")) if session.checkpoint else 0
+    if run is not None:
+        run.rewind_log(step)
+        registry.notify("gadkit_run_started", folder=run.path, config=session.config.to_dict(), step=step)
+    reason = "failed"
+    try:
+        with session.background:
+            reason = trainer.fit(session)
+    finally:
+        if run is not None:
+            there = run.checkpoints()
+            last = int(there[-1].name.removeprefix("step-")) if there else 0
+            registry.notify("gadkit_run_ended", folder=run.path, step=last, reason=reason)
+    return Outcome(path=run.path if run else None, reason=reason)
+
+
+def resolve_config(
+    registry: Registry,
+    file: str | Path | None,
+    recipe: str | None,
+    choices: Mapping[str, Any],
+    sets: Sequence[str] | Mapping[str, Any],
+    plugins: Sequence[str | Path],
+    resolution: int | tuple[int, int] | None,
+) -> RunConfig:
+    """The configuration that choices stand for; classes among them are adopted as components."""
+    for path in plugins:
+        registry.load_file(Path(path))
+    flags: dict[str, Any] = {}
+    for name, value in choices.items():
+        if name not in CHOICES:
+            raise TypeError(f"train() got an unexpected keyword argument {name!r}; settings go into set={{...}}")
+        if value is None:
+            continue
+        key = CHOICES[name]
+        if key.endswith(".use") and isinstance(value, type):
+            value = registry.adopt(name, value)
+        elif isinstance(value, Path):
+            value = str(value)
+        flags[key] = value
+    if "data.path" in flags:
+        flags["data.path"] = str(Path(flags["data.path"]).absolute())
+    if resolution is not None:
+        width, height = (resolution, resolution) if isinstance(resolution, int) else resolution
+        flags |= {"video.width": width, "video.height": height}
+    if isinstance(sets, Mapping):
+        flags |= sets
+        sets = ()
+    if recipe is None and file is None:
+        recipe = "dcgan" if "data.path" in flags else "demo"
+    return RunConfig.resolve(registry, recipe=recipe, file=None if file is None else Path(file), flags=flags, sets=sets)
+
+
+def open_data(registry: Registry, config: RunConfig, engine: Engine, reporter: Reporter) -> tuple[RunConfig, ClipStore]:
+    """Chooses the dataset, decodes it into the cache or finds it there; the configuration says which it was."""
+    path = None if config.data.path is None else Path(config.data.path)
+    if path is not None and not path.exists():
+        raise DataError(
+            f"{path}: there is no such file or folder; give --data a video, a folder of videos, or leave it out."
+        )
+    entry = _dataset(registry, config, path)
+    cls = entry.load()
+    settings = validate(cls, config.data.settings, "data")
+    dataset = cls(path or Path(), **settings)
+    assert isinstance(dataset, Dataset)
+    with engine.main_first():
+        store = prepare(
+            dataset,
+            height=config.video.height,
+            width=config.video.width,
+            min_frames=config.video.frames,
+            stride=config.video.stride,
+            background=config.video.background,
+            progress=reporter.preparing if engine.main else None,
+        )
+    if store.nbytes <= 0.25 * _free_memory(engine.device):
+        store = store.to(engine.device)
+    return config.with_data(entry, settings), store
+
+
+def _dataset(registry: Registry, config: RunConfig, path: Path | None) -> Entry:
+    if config.data.use is not None:
+        return registry.find("dataset", config.data.use)
+    if path is None:
+        return registry.find("dataset", "embedded")
+    for entry in registry.entries("dataset"):
+        if entry.load().accepts(path):
+            return entry
+    return registry.find("dataset", "videos")  # which says what it found instead
+
+
+def build(registry: Registry, config: RunConfig, engine: Engine, store: ClipStore) -> tuple[Session, Plan]:
+    """Builds every part, deterministically in the seed, and checks that they fit each other."""
+    key = Key.of(config.seed, "train")
+    video = VideoSpec(
+        channels=store.channels,
+        height=store.height,
+        width=store.width,
+        frames=config.video.frames,
+        fps=store.fps,
+        classes=len(store.classes),
+    )
+    trainer = _make(config, "trainer", key)
+    parts: dict[str, Any] = {"trainer": trainer}
+    for kind in (*trainer.needs, *trainer.takes):
+        if kind not in config.parts:
+            if kind in trainer.needs:
+                raise ConfigError(
+                    f"{kind}: found none, but trainer {config.parts['trainer'].entry.qualified!r} needs one; use --{kind}."
+                )
+            continue
+        if kind == "assembler":
+            arguments: tuple[Any, ...] = (video, parts["generator"].latent_dim, parts["generator"].motion_dim)
+        else:
+            arguments = (video,) if kind in {"generator", "discriminator"} else ()
+        parts[kind] = _make(config, kind, key, *arguments)
+    check_fit(config, parts)
+    clips = Clips(store, key.fold("clips"), config.video.frames)
+    session = Session(config=config, registry=registry, engine=engine, video=video, key=key, clips=clips, parts=parts)
+    return session, _plan(config, engine, store, video, parts)
+
+
+def _make(config: RunConfig, kind: str, key: Key, *arguments: Any) -> Any:
+    part = config.parts[kind]
+    with seeded(key.fold("init", kind)):
+        return part.entry.load()(*arguments, **part.settings)
+
+
+def check_fit(config: RunConfig, parts: Mapping[str, Any]) -> None:
+    """Refuses parts whose declarations contradict each other, naming both."""
+
+    def name(kind: str) -> str:
+        return f"{kind} {config.parts[kind].entry.component.name!r}"
+
+    discriminator, loss, direction = parts.get("discriminator"), parts.get("loss"), parts.get("direction")
+    if loss is not None and discriminator is not None and loss.logits not in (None, discriminator.logits):
+        raise ConfigError(
+            f"loss: {name('loss')} needs {loss.logits} logits a clip, but {name('discriminator')} gives {discriminator.logits}; "
+            f"choose another --loss or --discriminator."
+        )
+    if direction is not None and loss is not None and direction.needs_zero_sum and not loss.zero_sum:
+        raise ConfigError(
+            f"direction: {name('direction')} is only right for zero-sum losses, and {name('loss')} is none; "
+            f"choose --loss minimax or wasserstein, or another --direction."
+        )
+
+
+def _plan(config: RunConfig, engine: Engine, store: ClipStore, video: VideoSpec, parts: Mapping[str, Any]) -> Plan:
+    plan = Plan()
+    for kind, part in config.parts.items():
+        if kind in parts:
+            built = parts[kind]
+            size = sum(p.numel() for p in built.parameters()) if isinstance(built, nn.Module) else None
+            provider = f"{part.entry.distribution} {part.entry.version}".strip() or "this process"
+            plan.parts.append((kind, part.entry.component.name, provider, size))
+    trainer = parts["trainer"]
+    classes = f", {len(store.classes)} classes" if store.classes else ""
+    where = f"on {store.device}" if store.device is not None else "memory-mapped"
+    plan.facts += [
+        (
+            "data",
+            f"{config.data.path or 'embedded clips'}: {len(store)} videos, {int(store.lengths.sum())} frames{classes}",
+        ),
+        (
+            "clips",
+            f"{video.frames} frames of {video.width}×{video.height} at {video.fps:g} Hz, {_bytes(store.nbytes)} {where}",
+        ),
+        (
+            "device",
+            f"{describe_device(engine.device)}, {engine.precision}, {engine.world} process{'es' * (engine.world > 1)}",
+        ),
+        (
+            "training",
+            f"recipe {config.recipe or 'none'}, {trainer.steps} steps of {trainer.batch_size} clips, seed {config.seed}",
+        ),
+    ]
+    shown = store.skipped[:5]
+    plan.warnings += [f"{skipped.name}: left out, {skipped.reason}" for skipped in shown]
+    if store.skipped:
+        plan.warnings.append(f"{len(store.skipped)} of {len(store) + len(store.skipped)} videos were left out.")
+    return plan
+
+
+def _free_memory(device: torch.device) -> float:
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
+    return float(psutil.virtual_memory().available)
+
+
+def _bytes(count: float) -> str:
+    if count <= 0:
+        return "0 B"
+    power = min(int(math.log(count, 1024)), 4)
+    return f"{count / 1024**power:.3g} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"

@@ -1,0 +1,20 @@
+"""For plugin authors: checks that a component keeps the promises of its interface.
+
+```python
+from gadkit.testing import check_generator
+
+def test_sparkle():
+    check_generator(Sparkle, width=8)
+```
+"""
+
+from gadkit.testing.conformance import (
+    CHECKS,
+    check_assembler,
+    check_discriminator,
+    check_generator,
+    check_loss,
+    check_penalty,
+)
+
+__all__ = ["CHECKS", "check_assembler", "check_discriminator", "check_generator", "check_loss", "check_penalty"]

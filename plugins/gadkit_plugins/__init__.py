@@ -1,0 +1,1 @@
+"""The plugins that come with gadkit, one folder each, on gadkit's public names alone."""

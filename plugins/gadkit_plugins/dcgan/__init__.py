@@ -1,0 +1,1 @@
+"""Convolutional generators and discriminators after Radford et al. 2016."""

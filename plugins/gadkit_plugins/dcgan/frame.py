@@ -1,0 +1,93 @@
+"""The discriminator of Radford et al. 2016, applied to single frames."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from gadkit import Discriminator, Noise, VideoSpec
+from gadkit_plugins.dcgan.layout import (
+    SLOPE,
+    check_frames,
+    check_labels,
+    frame_times,
+    full_precision,
+    halvings,
+    initialise,
+    projection,
+    widths,
+)
+
+
+class FrameDiscriminator(Discriminator):
+    """Strided convolutions from a frame to a logit (Radford et al. 2016).
+
+    Judges each frame on its own: logits `(B, N)`, one a frame that it looks at. At 64x64 it is the network of PyTorch's
+    DCGAN example, layer for layer, without the sigmoid. With classes, the projection of Miyato & Koyama 2018 adds
+    `<embedding(label), features>` to the logit.
+
+    Args:
+        video: What to look at.
+        width: Channels of the first layer; they double at each halving of the frame.
+        max_width: The most channels of any layer.
+        norm: `"batch"`, or `"none"` for gradient penalties and losses that compare samples.
+        frames: How many frames of a clip it looks at, drawn anew each time; 0 for all.
+    """
+
+    memory_format = torch.channels_last
+
+    def __init__(
+        self,
+        video: VideoSpec,
+        *,
+        width: Annotated[int, Field(gt=0)] = 64,
+        max_width: Annotated[int, Field(gt=0)] = 512,
+        norm: Literal["batch", "none"] = "batch",
+        frames: Annotated[int, Field(ge=0)] = 1,
+    ) -> None:
+        super().__init__(video)
+        self.frames = frames
+        self.logits = check_frames(video, frames)
+        n, *base = halvings(video)
+        channels = widths(n, width, max_width)
+        bias = norm == "none"
+        layers: list[nn.Module] = []
+        for index, (before, after) in enumerate(zip([video.channels, *channels], channels, strict=False)):
+            layers.append(nn.Conv2d(before, after, 4, 2, 1, bias=bias))
+            if norm == "batch" and index > 0:
+                layers.append(nn.BatchNorm2d(after))
+            layers.append(nn.LeakyReLU(SLOPE, inplace=True))
+        self.trunk = nn.Sequential(*layers)
+        self.last = nn.Conv2d(channels[-1], 1, (base[0], base[1]), 1, 0, bias=bias)
+        initialise(self, norm, last=self.last)
+        self.embedding: nn.Embedding | None = None
+        if video.classes:
+            self.embedding = nn.Embedding(video.classes, self.last.weight.numel())
+            # the embedding is the label's own part of the last layer, so it begins at that layer's scale
+            nn.init.normal_(self.embedding.weight, 0.0, float(self.last.weight.detach().std()))
+
+    def times(self, noise: Noise) -> Tensor | None:
+        """`frames` distinct frame numbers a clip, int64 `(B, frames)`, ascending; `None` for all."""
+        return frame_times(self.video, self.frames, noise)
+
+    def _features(self, video: Tensor) -> Tensor:
+        maps: Tensor = self.trunk(video.flatten(0, 1))
+        return full_precision(maps).flatten(1)
+
+    def features(self, video: Tensor, labels: Tensor | None = None, times: Tensor | None = None) -> Tensor:
+        """The last feature maps, flattened, their mean over the frames: `(B, F)`."""
+        return self._features(video).view(*video.shape[:2], -1).mean(dim=1)
+
+    def forward(self, video: Tensor, labels: Tensor | None = None, times: Tensor | None = None) -> Tensor:
+        """Video `(B, N, C, H, W)` to logits `(B, N)`, one a frame; see `gadkit.Discriminator.forward`."""
+        labels = check_labels(self.video, labels)
+        if labels is not None:
+            labels = labels.repeat_interleave(video.shape[1])
+        features = self._features(video)
+        with torch.autocast(video.device.type, enabled=False):
+            logits = nn.functional.linear(features, self.last.weight.flatten(1), self.last.bias)
+            logits = logits + projection(self.embedding, features, labels)
+        return logits.reshape(video.shape[:2])

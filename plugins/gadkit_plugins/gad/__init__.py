@@ -1,0 +1,1 @@
+"""Directions: how gradients become steps."""

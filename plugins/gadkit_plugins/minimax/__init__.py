@@ -1,0 +1,1 @@
+"""Two-player training: its losses, its penalties and its loop."""

@@ -1,0 +1,286 @@
+"""The two-player game of one training: batches, losses and gradients as functions of (step, draw)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gadkit import ConfigError, Discriminator, Key, Logits, Loss, Noise, Session
+from gadkit.engine import Engine, Meter
+
+
+class BoundPlayer:
+    """One side of the game: what `gadkit.Player` promises, over micro-batches, processes and fp16 scaling."""
+
+    def __init__(
+        self,
+        parameters: Sequence[nn.Parameter],
+        optimiser: torch.optim.Optimizer,
+        engine: Engine,
+        pieces: int,
+        loss: Callable[[int, int, bool], Tensor],
+    ) -> None:
+        self.parameters = parameters
+        self.optimiser = optimiser
+        self._engine = engine
+        self._scaler = engine.scaler()
+        self._pieces = pieces
+        self.loss = loss
+
+    def gradient(self, draw: int, *, again: bool = False) -> list[Tensor]:
+        """The gradient at the current parameters, over every micro-batch of every process."""
+        total: list[Tensor] = []
+        for piece in range(self._pieces):
+            loss = self.loss(draw, piece, again)
+            if self._scaler is not None:
+                loss = self._scaler.scale(loss)
+            found = list(torch.autograd.grad(loss, self.parameters, materialize_grads=True))
+            if total:
+                torch._foreach_add_(total, found)
+            else:
+                total = found
+        if self._pieces > 1:
+            torch._foreach_div_(total, self._pieces)
+        self._engine.average_(total)
+        if self._scaler is not None:
+            self._assign(total)
+            self._scaler.unscale_(self.optimiser)
+        return total
+
+    def update(self, gradients: Sequence[Tensor]) -> None:
+        """One step of the optimiser along `gradients`."""
+        self._assign(gradients)
+        if self._scaler is None:
+            self.optimiser.step()
+        else:
+            self._scaler.step(self.optimiser)
+            self._scaler.update()
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def _assign(self, gradients: Sequence[Tensor]) -> None:
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = gradient
+
+    def state_dict(self) -> dict[str, Any]:
+        """The optimiser's and the scaler's memory, in the order of the parameters."""
+        state = [dict(self.optimiser.state.get(parameter, {})) for parameter in self.parameters]
+        return {"optimiser": state, "scaler": None if self._scaler is None else self._scaler.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes back what `state_dict` gave."""
+        for parameter, entry in zip(self.parameters, state["optimiser"], strict=True):
+            # Moments take the memory layout of their parameter: a fused optimiser walks both by address.
+            self.optimiser.state[parameter] = {
+                name: torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value.clone()
+                for name, value in entry.items()
+            }
+        if self._scaler is not None and state["scaler"] is not None:
+            self._scaler.load_state_dict(state["scaler"])
+
+
+@dataclass
+class Batch:
+    """One micro-batch of one process."""
+
+    noise: Noise
+    real: Tensor
+    labels: Tensor | None
+    times: Tensor | None
+    instants: Tensor  # the times of all frames, on the CPU, for the assembler and the clips
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """How the global batch is cut: every process takes a run of consecutive samples, in `pieces` micro-batches."""
+
+    batch_size: int
+    world: int
+    rank: int
+    pieces: int
+
+    @property
+    def micro_batch(self) -> int:
+        """Samples of one forward pass."""
+        return self.batch_size // (self.world * self.pieces)
+
+    def positions(self, step: int, draw: int, draws: int, piece: int) -> Tensor:
+        """The run's numbers of the samples of one micro-batch, int64 on the CPU."""
+        first = (step * draws + draw) * self.batch_size + (self.rank * self.pieces + piece) * self.micro_batch
+        return torch.arange(first, first + self.micro_batch)
+
+
+class Critic:
+    """The discriminator with labels and times bound. Each tensor is judged once (see `gadkit.Critic`)."""
+
+    def __init__(self, discriminator: Discriminator, batch: Batch) -> None:
+        self._discriminator = discriminator
+        self._batch = batch
+        self._known: list[tuple[Tensor, dict[str, Tensor]]] = []
+
+    def heads(self, video: Tensor) -> dict[str, Tensor]:
+        """The logits `(B, K)` of each head."""
+        for known, logits in self._known:
+            if known is video:
+                return logits
+        logits = named_heads(self._discriminator(video, self._batch.labels, self._batch.times))
+        self._known.append((video, logits))
+        return logits
+
+    def __call__(self, video: Tensor) -> Tensor:
+        weights = self._discriminator.head_weights
+        total = [weights.get(head, 1.0) * logits.sum(dim=1) for head, logits in self.heads(video).items()]
+        return torch.stack(total).sum(dim=0)
+
+
+def named_heads(logits: Logits) -> dict[str, Tensor]:
+    """Logits as named heads, at least float32; `ConfigError` where they are no `(B, K)`."""
+    heads = {"": logits} if isinstance(logits, Tensor) else dict(logits)
+    for head, value in heads.items():
+        if value.dim() != 2:
+            raise ConfigError(
+                f"discriminator: its logits{f' {head!r}' if head else ''} have the shape {tuple(value.shape)}, expected (B, K)."
+            )
+    return {head: value if value.dtype == torch.float64 else value.float() for head, value in heads.items()}
+
+
+class MinimaxGame:
+    """Both players at one step: what `gadkit.Game` promises.
+
+    Args:
+        session: The parts, the clips and the engine.
+        cut: How the batch is cut.
+        draws: How many batches of real clips a step takes at most.
+        optimiser: Makes the optimiser of a player from its name and parameters.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        cut: Cut,
+        draws: int,
+        optimiser: Callable[[str, list[nn.Parameter]], torch.optim.Optimizer],
+    ) -> None:
+        assert session.discriminator is not None
+        assert session.loss is not None
+        self._session = session
+        self._discriminator: Discriminator = session.discriminator
+        self._objective: Loss = session.loss
+        self._penalty = session.penalty
+        self._cut = cut
+        self._draws = draws
+        self._key: Key = session.key
+        self._step = 0
+        self._kept: tuple[tuple[int, int], Batch, Tensor] | None = None
+        self.meter = Meter()
+        engine = session.engine
+        making = [*session.generator.parameters(), *session.assembler.parameters()]
+        judging = list(self._discriminator.parameters())
+        self.generator = BoundPlayer(making, optimiser("generator", making), engine, cut.pieces, self._generator_loss)
+        self.discriminator = BoundPlayer(
+            judging, optimiser("discriminator", judging), engine, cut.pieces, self._discriminator_loss
+        )
+
+    def begin(self, step: int) -> None:
+        """Turns to a step: batches and noise are functions of it from here on."""
+        self._step = step
+        self._kept = None
+        torch.manual_seed(self._key.fold("torch", step).seed)  # for modules that draw from the global generator
+
+    def losses(self, draw: int) -> tuple[Tensor, Tensor]:
+        """The generator's and the discriminator's loss on one graph."""
+        batch = self._batch(draw, 0)
+        fake = self._fake(batch)
+        critic = Critic(self._discriminator, batch)
+        with self._session.engine.autocast():
+            return self._judge_generator(critic, batch, fake), self._judge_discriminator(critic, batch, fake)
+
+    def _discriminator_loss(self, draw: int, piece: int, again: bool) -> Tensor:
+        batch = self._batch(draw, piece)
+        if again and self._cut.pieces == 1:  # the generator's step asks for these fakes next
+            made = self._fake(batch)
+            self._kept = ((draw, piece), batch, made)
+            fake = made.detach()
+        else:
+            with torch.no_grad():
+                fake = self._fake(batch)
+        if self._penalty is not None and self._penalty.double_backward:
+            batch.real.requires_grad_()
+            fake.requires_grad_()
+        with self._session.engine.autocast():
+            return self._judge_discriminator(Critic(self._discriminator, batch), batch, fake)
+
+    def _judge_discriminator(self, critic: Critic, batch: Batch, fake: Tensor) -> Tensor:
+        real_heads, fake_heads = critic.heads(batch.real), critic.heads(fake)
+        loss = self._weigh({h: self._objective.discriminator(real_heads[h], fake_heads[h]) for h in real_heads})
+        self.meter.add("loss/discriminator", loss)
+        self.meter.add("logits/real", torch.stack([x.mean() for x in real_heads.values()]).mean())
+        self.meter.add("logits/fake", torch.stack([x.mean() for x in fake_heads.values()]).mean())
+        if self._penalty is not None:
+            penalty = self._penalise(critic, batch, fake)
+            self.meter.add("penalty", penalty)
+            loss = loss + penalty
+        return loss
+
+    def _penalise(self, critic: Critic, batch: Batch, fake: Tensor) -> Tensor:
+        assert self._penalty is not None
+        noise = batch.noise.fold("penalty")
+        if self._session.engine.precision != "fp16":
+            return self._penalty(critic, batch.real, fake, noise)
+        # In fp16 the gradients inside a double backward underflow: the penalty is taken in float32.
+        with self._session.engine.full_precision():
+            return self._penalty(Critic(self._discriminator, batch), batch.real, fake, noise)
+
+    def _generator_loss(self, draw: int, piece: int, again: bool) -> Tensor:
+        if self._kept is not None and self._kept[0] == (draw, piece):
+            _, batch, fake = self._kept
+            self._kept = None
+        else:
+            batch = self._batch(draw, piece)
+            fake = self._fake(batch)
+        with self._session.engine.autocast():
+            return self._judge_generator(Critic(self._discriminator, batch), batch, fake)
+
+    def _judge_generator(self, critic: Critic, batch: Batch, fake: Tensor) -> Tensor:
+        real_heads: dict[str, Tensor] = {}
+        if self._objective.generator_needs_real:
+            with torch.no_grad():
+                real_heads = critic.heads(batch.real)
+        fake_heads = critic.heads(fake)
+        loss = self._weigh({h: self._objective.generator(fake_heads[h], real_heads.get(h)) for h in fake_heads})
+        self.meter.add("loss/generator", loss)
+        return loss
+
+    def _weigh(self, losses: dict[str, Tensor]) -> Tensor:
+        weights = self._discriminator.head_weights
+        return torch.stack([weights.get(head, 1.0) * loss for head, loss in losses.items()]).sum()
+
+    def _batch(self, draw: int, piece: int) -> Batch:
+        session, engine = self._session, self._session.engine
+        positions = self._cut.positions(self._step, draw, self._draws, piece)
+        noise = Noise(self._key.fold("noise"), positions, device=engine.device, dtype=engine.dtype)
+        videos, starts = session.clips.select(positions)
+        # Where frames are and when is settled on the CPU, where the clips' numbers are: nothing waits for the device.
+        times = self._discriminator.times(Noise(self._key.fold("times"), positions))
+        if times is None:
+            instants = torch.arange(session.video.frames).expand(len(positions), -1)
+        else:
+            instants = times.cpu()
+        return Batch(
+            noise=noise,
+            real=session.clips.pixels(videos, starts, times, engine.device, engine.dtype),
+            labels=session.clips.labels(videos, engine.device),
+            times=None if times is None else times.to(engine.device),
+            instants=instants,
+        )
+
+    def _fake(self, batch: Batch) -> Tensor:
+        session = self._session
+        codes, _ = session.assembler.codes(batch.noise.fold("codes"), batch.instants, batch.labels)
+        with session.engine.autocast():
+            video: Tensor = session.generator(codes, batch.labels)
+        return video.to(session.engine.dtype)
