@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import inspect
 import re
 import sys
@@ -17,7 +18,6 @@ import pluggy
 from gadkit import hookspecs
 from gadkit.component import KINDS, Component
 from gadkit.entry import one_line, record_fault
-from gadkit.errors import nearest
 
 #: The group of entry points that plugins are found by.
 GROUP = "gadkit"
@@ -159,9 +159,9 @@ def _register(manager: pluggy.PluginManager, plugin: Any, key: str) -> None:
         manager.check_pending()
     except pluggy.PluginValidationError as error:
         unknown = next(caller.name for caller in callers if not caller.has_spec())
-        raise BrokenPlugin(
-            f"it implements the hook {unknown!r}, which is unknown.{nearest(unknown, HOOKS)}"
-        ) from error
+        near = difflib.get_close_matches(unknown, HOOKS, n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise BrokenPlugin(f"it implements the unknown hook {unknown!r}{hint}") from error
     for caller in callers:
         for implementation in caller.get_hookimpls():
             if implementation.plugin is plugin and (implementation.wrapper or implementation.hookwrapper):

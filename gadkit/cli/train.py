@@ -147,9 +147,11 @@ def train(
     choices["max_time"] = parse_duration(max_time)
     size = parse_size(resolution)
 
+    from gadkit.cli.allocator import keep_pages
     from gadkit.cli.progress import console_reporter
     from gadkit.runs.training import train as run_training
 
+    keep_pages()
     with _stopping() as stop, console_reporter(dry_run=dry_run) as reporter:
         outcome = run_training(
             out=out,

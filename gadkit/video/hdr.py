@@ -5,7 +5,7 @@ The chain, all of it in linear light of BT.2020 primaries until the last step:
 1. The signal becomes the display's light in cd/m²: SMPTE ST 2084 for PQ; for HLG the inverse OETF and the OOTF of a
    1,000 cd/m² display, gamma 1.2 (ITU-R BT.2100-2, tables 4 and 5).
 2. The roll-off of ITU-R BT.2390 (section 5.4.1, "EETF") maps the 1,000 cd/m² peak to 203 cd/m², the light of reference
-   white in BT.2408; it leaves everything below about 94 cd/m² as it is. It is applied to the largest of the
+   white in BT.2408; it leaves everything below about 88 cd/m² as it is. It is applied to the largest of the
    three channels, and the pixel is scaled by the ratio, which keeps its hue. Light above 1,000 cd/m² is clipped.
 3. 203 cd/m² becomes 1, BT.2020 primaries become BT.709's (BT.2087), what lies outside is clipped, and the sRGB curve
    (IEC 61966-2-1) gives the bytes.

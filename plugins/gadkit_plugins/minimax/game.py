@@ -38,7 +38,14 @@ class BoundPlayer:
             loss = self.loss(draw, piece, again)
             if self._scaler is not None:
                 loss = self._scaler.scale(loss)
-            found = list(torch.autograd.grad(loss, self.parameters, materialize_grads=True))
+            found = [
+                _laid_out_like(parameter, gradient)
+                for parameter, gradient in zip(
+                    self.parameters,
+                    torch.autograd.grad(loss, self.parameters, materialize_grads=True),
+                    strict=True,
+                )
+            ]
             if total:
                 torch._foreach_add_(total, found)
             else:
@@ -74,13 +81,19 @@ class BoundPlayer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes back what `state_dict` gave."""
         for parameter, entry in zip(self.parameters, state["optimiser"], strict=True):
-            # Moments take the memory layout of their parameter: a fused optimiser walks both by address.
             self.optimiser.state[parameter] = {
-                name: torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value.clone()
+                name: _laid_out_like(parameter, value.to(parameter.device)) if value.dim() else value.clone()
                 for name, value in entry.items()
             }
         if self._scaler is not None and state["scaler"] is not None:
             self._scaler.load_state_dict(state["scaler"])
+
+
+def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:
+    """`value` with the parameter's strides: fused optimisers walk a parameter, its gradient and moments by address."""
+    if value.stride() == parameter.stride():
+        return value
+    return torch.empty_like(parameter).copy_(value)
 
 
 @dataclass

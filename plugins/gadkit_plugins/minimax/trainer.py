@@ -88,7 +88,7 @@ class MinimaxTrainer(Trainer):
 
     def memory(self, session: Session) -> float:
         """An estimate in bytes, from the graphs of two clips; see `gadkit.Trainer.memory`."""
-        game = self._prepare(session, clips=2)
+        game = self.prepare(session, clips=2)
         game.begin(0)
         clips = self.batch_size // (session.engine.world * self.accumulate)
         estimate = parameters(game) + clips * activations(game, 2)
@@ -96,23 +96,27 @@ class MinimaxTrainer(Trainer):
         return estimate
 
     def _fit(self, session: Session) -> str:
-        game = self._prepare(session)
-        making = {"generator": session.generator, "assembler": session.assembler}
-        average = Average(making, self.ema)
+        game = self.prepare(session)
+        average = Average({"generator": session.generator, "assembler": session.assembler}, self.ema)
         step = self._restore(session, game, average)
         session.reporter.started(step, self.steps)
         stopped = False
         while step < self.steps and not stopped:
-            game.begin(step)
-            session.direction.step(game)
-            step += 1
-            for module in (*making.values(), session.discriminator):
-                commit_statistics(module, session.engine)
-            average.update(step * self.batch_size, self.batch_size)
+            step = self.advance(session, game, average, step)
             session.reporter.advanced(step)
             stopped = self._write(session, game, average, step)
         session.background.wait()
         return "finished" if step == self.steps else "stopped"
+
+    def advance(self, session: Session, game: MinimaxGame, average: Average, step: int) -> int:
+        """One training step: the players' updates, then what follows from them; the number of steps done."""
+        game.begin(step)
+        session.direction.step(game)
+        step += 1
+        for net in (session.generator, session.assembler, session.discriminator):
+            commit_statistics(net, session.engine)
+        average.update(step * self.batch_size, self.batch_size)
+        return step
 
     def _write(self, session: Session, game: MinimaxGame, average: Average, step: int) -> bool:
         """What happens between two steps, off the critical path; whether to stop early."""
@@ -127,7 +131,7 @@ class MinimaxTrainer(Trainer):
             session.save(step, average.modules, self._state(session, game, step), self.keep)
         return stopped
 
-    def _prepare(self, session: Session, clips: int | None = None) -> MinimaxGame:
+    def prepare(self, session: Session, clips: int | None = None) -> MinimaxGame:
         """Moves the nets to the device and binds the game; with `clips`, one of that few clips, to measure it."""
         engine = session.engine
         parts = engine.world * self.accumulate
