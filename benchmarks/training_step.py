@@ -2,10 +2,10 @@
 
 Three sides run alternately in one process, on one thread, in process CPU time, so that a busy machine blurs little:
 
-- example: the loop of PyTorch's official DCGAN example, written anew from its description: the discriminator on real and
-  on fake images with binary cross-entropy, then the generator through the same fakes; Adam 2e-4, betas (.5, .999).
-- bare: the same step with what gadkit does to it (discriminator's weights frozen in the generator's step, channels-last,
-  fused Adam, and in bf16 autocast), written by hand on batches that lie ready in memory.
+- example: the loop of PyTorch's official DCGAN example, written anew from its description: the discriminator on real
+  and on fake images with binary cross-entropy, then the generator through the same fakes; Adam 2e-4, betas (.5, .999).
+- bare: the same step with what gadkit does to it (discriminator's weights frozen in the generator's step,
+  channels-last, fused Adam, and in bf16 autocast), written by hand on batches that lie ready in memory.
 - gadkit: the trainer itself: data order, clips from the store, noise, statistics, averaged weights, logging.
 
 All sides start from the same weights and see the same images and noise. First the maths is compared in float64.
@@ -85,7 +85,7 @@ def session(batch: int, precision: str) -> Session:
     config = training.resolve_config(registry, None, None, choices, settings, (), SIZE)
     engine = training.Engine(config.device, config.precision)
     config, store = training.open_data(registry, config, engine, Reporter())
-    made, _ = training.build(registry, config, engine, store)
+    made = training.build(registry, config, engine, store)
     return made
 
 
@@ -285,8 +285,11 @@ def measure(batch: int, precision: str, rounds: int, steps: int) -> None:
     extra = sorted(a / b - 1 for a, b in zip(times["gadkit"], times["bare"], strict=True))
     text = ", ".join(f"{name} {value:.3f} s" for name, value in middle.items())
     print(f"{precision}: {text} a step")
-    print(f"  gadkit is {statistics.median(speed):.2f} times as fast as the example ({speed[0]:.2f} to {speed[-1]:.2f})")
-    print(f"  around the bare step: {100 * statistics.median(extra):+.1f} % ({100 * extra[0]:+.1f} to {100 * extra[-1]:+.1f})")
+    print(
+        f"  gadkit is {statistics.median(speed):.2f} times as fast as the example ({speed[0]:.2f} to {speed[-1]:.2f})"
+    )
+    low, middle_extra, high = (100 * value for value in (extra[0], statistics.median(extra), extra[-1]))
+    print(f"  around the bare step: {middle_extra:+.1f} % ({low:+.1f} to {high:+.1f})")
 
 
 def main() -> None:

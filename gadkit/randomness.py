@@ -195,7 +195,7 @@ class Noise:
         Args:
             purpose: What they are for; another purpose gives other numbers.
             size: How many a place.
-            at: int64 `(B, N)` or `(N,)`: places within each sample, such as frame numbers; `None` for one draw a sample.
+            at: int64 `(B, N)` or `(N,)`: places within each sample, such as frames; `None` for one draw a sample.
 
         Returns:
             `(B, size)`, or `(B, N, size)` with `at`.

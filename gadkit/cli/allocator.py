@@ -11,8 +11,8 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
 def keep_pages() -> bool:
     """Tells glibc to keep freed memory instead of giving it back, step after step.
 
-    The activations of a step are large blocks, which glibc maps anew each time, so that every page faults in again. It is
-    a setting of the whole process: the command line makes it, the library does not.
+    The activations of a step are large blocks, which glibc maps anew each time, so that every page faults in again. It
+    is a setting of the whole process: the command line makes it, the library does not.
 
     Returns:
         Whether the C library took it; elsewhere than on glibc nothing is done.

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from gadkit.cli.console import warn_failures
+
 
 def export(
     run: Annotated[str, typer.Argument(help="A run or a checkpoint.")],
@@ -19,6 +21,7 @@ def export(
     from gadkit.runs.model import load
 
     registry = get_registry()
+    warn_failures(registry)
     for path in plugin or ():
         registry.load_file(path)
     model = load(run, checkpoint=checkpoint, device="cpu", registry=registry)

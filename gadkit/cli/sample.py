@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from gadkit.cli.console import warn_failures
+
 
 def sample(
     source: Annotated[
@@ -36,6 +38,7 @@ def sample(
     from gadkit.video.encode import write_video
 
     registry = get_registry()
+    warn_failures(registry)
     for path in plugin or ():
         registry.load_file(path)
     model = load(source, checkpoint=checkpoint, device=device, registry=registry)

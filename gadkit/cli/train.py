@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from gadkit.cli.completion import complete
+from gadkit.cli.console import warn_failures
 from gadkit.cli.values import parse_duration, parse_size
 
 _PARTS = "Parts"
@@ -149,8 +150,10 @@ def train(
 
     from gadkit.cli.allocator import keep_pages
     from gadkit.cli.progress import console_reporter
+    from gadkit.registry import get_registry
     from gadkit.runs.training import train as run_training
 
+    warn_failures(get_registry())
     keep_pages()
     with _stopping() as stop, console_reporter(dry_run=dry_run) as reporter:
         outcome = run_training(

@@ -113,7 +113,7 @@ def translated() -> bool:
 
 def memory() -> tuple[int, int]:
     """Total and available main memory in bytes."""
-    import psutil  # type: ignore[import-untyped]  # accelerate brings it
+    import psutil
 
     state = psutil.virtual_memory()
     return int(state.total), int(state.available)

@@ -6,7 +6,7 @@ Public: a trainer plugin may import the names of this package.
 from gadkit.engine.averages import Average, Meter
 from gadkit.engine.batchnorm import GroupedBatchNorm, commit_statistics, group_batchnorm, statistics_groups
 from gadkit.engine.clips import Clips
-from gadkit.engine.devices import Engine, describe_device
+from gadkit.engine.devices import Engine, describe_device, lay_out
 
 __all__ = [
     "Average",
@@ -17,5 +17,6 @@ __all__ = [
     "commit_statistics",
     "describe_device",
     "group_batchnorm",
+    "lay_out",
     "statistics_groups",
 ]

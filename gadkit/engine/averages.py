@@ -27,7 +27,7 @@ class Average:
         self.half_life = half_life
         self.ramp = ramp
         pairs = [(self.modules[name], module) for name, module in modules.items()]
-        self._averaged = [p for average, _ in pairs for p in average.parameters()]
+        self._averaged: list[Tensor] = [p for average, _ in pairs for p in average.parameters()]
         self._live = [p for _, live in pairs for p in live.parameters()]
         self._copied = [b for average, _ in pairs for b in average.buffers()]
         self._buffers = [b for _, live in pairs for b in live.buffers()]

@@ -25,6 +25,8 @@ class GroupedBatchNorm(_BatchNorm):
 
     groups: int = 1
     pending_count: int = 0
+    pending_mean: Tensor
+    pending_var: Tensor
 
     @classmethod
     def from_layer(cls, layer: _BatchNorm) -> GroupedBatchNorm:
@@ -36,6 +38,7 @@ class GroupedBatchNorm(_BatchNorm):
         new.num_batches_tracked = layer.num_batches_tracked
         new.training = layer.training
         if layer.track_running_stats:
+            assert layer.running_mean is not None
             for name in ("pending_mean", "pending_var"):
                 new.register_buffer(name, torch.zeros_like(layer.running_mean), persistent=False)
         return new
@@ -89,8 +92,9 @@ def statistics_groups(batch_size: int, group: int | None, micro_batch: int) -> t
         group = next(size for size in range(min(batch_size, 16), 0, -1) if batch_size % size == 0)
     if micro_batch % group:
         raise ConfigError(
-            f"trainer.norm_group: found {group}, which does not divide the {micro_batch} samples of a forward pass, and "
-            f"batch statistics must not depend on how a batch is cut; set trainer.norm_group to a divisor of {micro_batch}."
+            f"trainer.norm_group: found {group}, which does not divide the {micro_batch} samples of a forward pass, "
+            "and batch statistics must not depend on how a batch is cut; set trainer.norm_group to a divisor of "
+            f"{micro_batch}."
         )
     return group, micro_batch // group
 

@@ -45,7 +45,7 @@ class Clips:
         size = len(self.store)
         epochs, places = positions // size, positions % size
         videos = torch.empty_like(positions)
-        for epoch in epochs.unique().tolist():
+        for epoch in sorted(set(epochs.tolist())):
             chosen = epochs == epoch
             videos[chosen] = self._permutation(epoch)[places[chosen]]
         room = self.store.lengths[videos] - self.frames + 1

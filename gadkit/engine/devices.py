@@ -9,8 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 import torch.distributed as dist
 from accelerate import PartialState
-from torch import Tensor
-from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
+from torch import Tensor, nn
 
 from gadkit.errors import DeviceError
 
@@ -44,6 +43,11 @@ class Engine:
         self.precision = resolve_precision(precision, self.device)
         self.dtype = torch.float64 if self.precision == "fp64" else torch.float32
 
+    def place(self, module: nn.Module, dtype: torch.dtype | None = None) -> None:
+        """Moves a module to the device and the run's type (or `dtype`), its weights laid out as the module likes."""
+        module.to(self.device, dtype or self.dtype)
+        lay_out(module)
+
     @property
     def rank(self) -> int:
         """The number of this process, 0 for the one that writes."""
@@ -62,11 +66,11 @@ class Engine:
     def autocast(self) -> AbstractContextManager[None]:
         """The context of forward passes: bf16 or fp16 where the precision asks for it."""
         dtype = _AUTOCAST.get(self.precision)
-        return nullcontext() if dtype is None else torch.autocast(self.device.type, dtype=dtype)  # type: ignore[return-value]
+        return nullcontext() if dtype is None else torch.autocast(self.device.type, dtype=dtype)
 
     def full_precision(self) -> AbstractContextManager[None]:
         """A context inside `autocast` that switches it off again."""
-        return torch.autocast(self.device.type, enabled=False) if self.precision in _AUTOCAST else nullcontext()  # type: ignore[return-value]
+        return torch.autocast(self.device.type, enabled=False) if self.precision in _AUTOCAST else nullcontext()
 
     def scaler(self) -> torch.amp.GradScaler | None:
         """A gradient scaler for fp16, one for each player; `None` in other precisions."""
@@ -76,10 +80,13 @@ class Engine:
         """Replaces tensors of one type by their means over the processes, in one flat all-reduce."""
         if self.world == 1 or not tensors:
             return
-        flat = _flatten_dense_tensors(tensors)
+        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
         dist.all_reduce(flat)
         flat /= self.world
-        torch._foreach_copy_(list(tensors), list(_unflatten_dense_tensors(flat, tensors)))
+        parts = flat.split([tensor.numel() for tensor in tensors])
+        torch._foreach_copy_(
+            list(tensors), [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
+        )
 
     def any(self, flag: bool) -> bool:
         """Whether `flag` is set in any process. Every process must call it; with one process it costs nothing."""
@@ -98,6 +105,11 @@ class Engine:
         self._state.wait_for_everyone()
 
 
+def lay_out(module: nn.Module) -> None:
+    """Lays out a module's weights in its `memory_format`, where it names one."""
+    module.to(memory_format=getattr(module, "memory_format", torch.preserve_format))  # type: ignore[call-overload]
+
+
 def resolve_device(name: str) -> torch.device:
     """The device that a name stands for; `DeviceError` says what is there where it is not."""
     if name == "auto":
@@ -114,16 +126,14 @@ def resolve_device(name: str) -> torch.device:
         if not torch.cuda.is_available():
             build = f"was built for CUDA {torch.version.cuda}" if torch.version.cuda else "was built without CUDA"
             raise DeviceError(
-                f"device: found {name!r}, but PyTorch {torch.__version__} {build} and sees no CUDA device; this machine "
-                f"has {_available()}: use --device auto, or see `gadkit doctor` for the install line that fits."
+                f"device: found {name!r}, but PyTorch {torch.__version__} {build} and sees no CUDA device; "
+                f"this machine has {_available()}: use --device auto, or see `gadkit doctor` for the install line."
             )
         if (device.index or 0) >= torch.cuda.device_count():
             raise DeviceError(f"device: found {name!r}, but this machine has {_available()}.")
         return torch.device("cuda", device.index if device.index is not None else torch.cuda.current_device())
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError(
-            f"device: found 'mps', which is Apple's GPU; this machine has {_available()}: use --device auto."
-        )
+        raise DeviceError(f"device: found 'mps', Apple's GPU, but this machine has {_available()}: use --device auto.")
     if device.type not in {"cpu", "mps"}:
         raise DeviceError(f"device: found {name!r}, expected auto, cpu, cuda, cuda:N or mps.")
     return device

@@ -35,8 +35,13 @@ class Player(Protocol):
 class Game(Protocol):
     """Both players at one training step. Losses and gradients are functions of the parameters as they stand."""
 
-    generator: Player
-    discriminator: Player
+    @property
+    def generator(self) -> Player:
+        """The player that makes videos."""
+
+    @property
+    def discriminator(self) -> Player:
+        """The player that judges them."""
 
     def losses(self, draw: int) -> tuple[Tensor, Tensor]:
         """The generator's and the discriminator's loss on one graph, differentiable in both players' parameters.
@@ -68,5 +73,5 @@ class Direction(ABC):
         """Tensors and plain values that the next step depends on; empty for rules without memory."""
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027, nothing to take back by default
         """Takes back what `state_dict` gave."""

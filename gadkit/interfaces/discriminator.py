@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 
 from gadkit.interfaces.spec import VideoSpec
@@ -21,10 +22,12 @@ class Discriminator(nn.Module, ABC):
     refuses with `gadkit.ConfigError`.
 
     Attributes:
+        memory_format: The layout of weights that suits it best, such as `torch.channels_last`.
         logits: K, the number of logits a clip, of every head; a loss may ask for a certain number.
         head_weights: The weight of each head in the loss, for discriminators that return named heads.
     """
 
+    memory_format: torch.memory_format = torch.preserve_format
     logits: int = 1
     head_weights: Mapping[str, float] = {}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from gadkit.interfaces.spec import VideoSpec
@@ -17,6 +18,7 @@ class Generator(nn.Module, ABC):
     that is no power of two, say) it refuses with `gadkit.ConfigError`.
 
     Attributes:
+        memory_format: The layout of weights that suits it best, such as `torch.channels_last`.
         latent_dim: Z, the size of a code; set by `__init__`.
         motion_dim: The last `motion_dim` entries of a code change over time, the others are the video's content;
             0 leaves it to the assembler to vary all of them.
@@ -24,6 +26,7 @@ class Generator(nn.Module, ABC):
             side; `"fixed"`, the generator makes exactly `video.frames` frames and no other number.
     """
 
+    memory_format: torch.memory_format = torch.preserve_format
     latent_dim: int
     motion_dim: int = 0
     context: int | Literal["fixed"] = 0

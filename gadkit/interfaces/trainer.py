@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 class Trainer(ABC):
     """Owns the training loop. Settings are the keyword-only arguments of `__init__`.
 
-    A trainer must take `steps`, `batch_size`, `max_time`, `sample_every`, `checkpoint_every` and `log_every`, because the
-    command line has flags for them.
+    A trainer takes `steps`, `batch_size`, `max_time`, `sample_every`, `checkpoint_every` and `log_every`: the command
+    line has flags for them.
 
     Attributes:
         needs: The kinds of component that it needs built.

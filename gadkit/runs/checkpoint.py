@@ -142,8 +142,8 @@ def _checked(folder: Path, name: str) -> Path:
         raise RunError(f"{folder}: is no whole checkpoint or model ({error}); use another one.") from error
     if found != expected:
         raise RunError(
-            f"{path}: its SHA-256 is {found[:12]}…, but {MANIFEST} says {str(expected)[:12]}…: the file was altered or damaged; "
-            f"use another checkpoint."
+            f"{path}: its SHA-256 is {found[:12]}…, but {MANIFEST} says {str(expected)[:12]}…: "
+            "the file was altered or damaged; use another checkpoint."
         )
     return path
 

@@ -8,10 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from gadkit.engine.devices import resolve_device
+from gadkit.engine.devices import lay_out, resolve_device
 from gadkit.errors import ConfigError, RunError
 from gadkit.interfaces.assembler import VideoAssembler
 from gadkit.interfaces.generator import Generator
@@ -51,7 +52,7 @@ class Model:
         document: dict[str, Any] | None = None,
     ) -> None:
         # The layout that training uses, so that its samples and those of the loaded model are the same to the last bit.
-        generator = generator.to(memory_format=getattr(generator, "memory_format", torch.preserve_format))
+        lay_out(generator)
         self.generator = generator.eval().requires_grad_(False)
         self.assembler = assembler.eval().requires_grad_(False)
         self.video = video
@@ -127,7 +128,7 @@ class Model:
 
     def grid(
         self, num: int, length: int, seed: int = 0, labels: Sequence[int | str] | None = None, first: int = 0
-    ) -> Iterator[Tensor]:
+    ) -> Iterator[np.ndarray]:
         """Renders videos side by side in one picture: chunks of uint8 `(n, rows * H, columns * W, C)`."""
         for piece in self.stream(length, num, seed, labels, first=first):
             yield tile(piece.permute(0, 1, 3, 4, 2))
@@ -218,7 +219,8 @@ def load(
     document = read_document(folder, DESCRIPTION)
     if document.get("format") != FORMAT:
         raise RunError(
-            f"{folder / DESCRIPTION}: format is {document.get('format')!r}, and this gadkit reads {FORMAT}; update gadkit."
+            f"{folder / DESCRIPTION}: format is {document.get('format')!r}, "
+            f"and this gadkit reads {FORMAT}; update gadkit."
         )
     video = VideoSpec(**document["video"])
     generator = _build(registry or get_registry(), document, "generator", video)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,11 +11,10 @@ from typing import Any
 
 import psutil
 import torch
-from torch import nn
 
 from gadkit.config import RunConfig
 from gadkit.engine.clips import Clips
-from gadkit.engine.devices import Engine, describe_device
+from gadkit.engine.devices import Engine
 from gadkit.errors import ConfigError, DataError
 from gadkit.interfaces.dataset import Dataset
 from gadkit.interfaces.spec import VideoSpec
@@ -25,7 +23,8 @@ from gadkit.randomness import Key, seeded
 from gadkit.registry import Entry, Registry, get_registry
 from gadkit.runs.environment import environment
 from gadkit.runs.folder import CONFIG, ENVIRONMENT, Run, check_new
-from gadkit.runs.reporter import Plan, Reporter
+from gadkit.runs.plan import check_fit, make_plan
+from gadkit.runs.reporter import Reporter
 from gadkit.runs.session import Session
 from gadkit.signature import validate
 from gadkit.video.pack import ClipStore, prepare
@@ -125,15 +124,14 @@ def train(
     checkpoint = run.find_checkpoint() if run is not None else None
     engine = Engine(resolved.device, resolved.precision)
     resolved, store = open_data(registry, resolved, engine, reporter)
-    session, plan = build(registry, resolved, engine, store)
+    session = build(registry, resolved, engine, store)
     session.reporter, session.checkpoint = reporter, checkpoint
     if stop is not None:
         session.stop = stop
     trainer = session.parts["trainer"]
     assert isinstance(trainer, Trainer)
-    plan.facts.append(("memory", _bytes(trainer.memory(session)) + " for a step (estimate)"))
     if engine.main:
-        reporter.plan(plan)
+        reporter.plan(make_plan(resolved, engine, store, session.video, session.parts, trainer.memory(session)))
     if dry_run:
         trainer.steps = 1
         with session.background:
@@ -240,7 +238,7 @@ def _dataset(registry: Registry, config: RunConfig, path: Path | None) -> Entry:
     return registry.find("dataset", "videos")  # which says what it found instead
 
 
-def build(registry: Registry, config: RunConfig, engine: Engine, store: ClipStore) -> tuple[Session, Plan]:
+def build(registry: Registry, config: RunConfig, engine: Engine, store: ClipStore) -> Session:
     """Builds every part, deterministically in the seed, and checks that they fit each other."""
     key = Key.of(config.seed, "train")
     video = VideoSpec(
@@ -254,11 +252,7 @@ def build(registry: Registry, config: RunConfig, engine: Engine, store: ClipStor
     trainer = _make(config, "trainer", key)
     parts: dict[str, Any] = {"trainer": trainer}
     for kind in (*trainer.needs, *trainer.takes):
-        if kind not in config.parts:
-            if kind in trainer.needs:
-                raise ConfigError(
-                    f"{kind}: found none, but trainer {config.parts['trainer'].entry.qualified!r} needs one; use --{kind}."
-                )
+        if kind not in config.parts:  # what the trainer needs was checked with the configuration
             continue
         if kind == "assembler":
             arguments: tuple[Any, ...] = (video, parts["generator"].latent_dim, parts["generator"].motion_dim)
@@ -267,8 +261,7 @@ def build(registry: Registry, config: RunConfig, engine: Engine, store: ClipStor
         parts[kind] = _make(config, kind, key, *arguments)
     check_fit(config, parts)
     clips = Clips(store, key.fold("clips"), config.video.frames)
-    session = Session(config=config, registry=registry, engine=engine, video=video, key=key, clips=clips, parts=parts)
-    return session, _plan(config, engine, store, video, parts)
+    return Session(config=config, registry=registry, engine=engine, video=video, key=key, clips=clips, parts=parts)
 
 
 def _make(config: RunConfig, kind: str, key: Key, *arguments: Any) -> Any:
@@ -277,69 +270,7 @@ def _make(config: RunConfig, kind: str, key: Key, *arguments: Any) -> Any:
         return part.entry.load()(*arguments, **part.settings)
 
 
-def check_fit(config: RunConfig, parts: Mapping[str, Any]) -> None:
-    """Refuses parts whose declarations contradict each other, naming both."""
-
-    def name(kind: str) -> str:
-        return f"{kind} {config.parts[kind].entry.component.name!r}"
-
-    discriminator, loss, direction = parts.get("discriminator"), parts.get("loss"), parts.get("direction")
-    if loss is not None and discriminator is not None and loss.logits not in (None, discriminator.logits):
-        raise ConfigError(
-            f"loss: {name('loss')} needs {loss.logits} logits a clip, but {name('discriminator')} gives {discriminator.logits}; "
-            f"choose another --loss or --discriminator."
-        )
-    if direction is not None and loss is not None and direction.needs_zero_sum and not loss.zero_sum:
-        raise ConfigError(
-            f"direction: {name('direction')} is only right for zero-sum losses, and {name('loss')} is none; "
-            f"choose --loss minimax or wasserstein, or another --direction."
-        )
-
-
-def _plan(config: RunConfig, engine: Engine, store: ClipStore, video: VideoSpec, parts: Mapping[str, Any]) -> Plan:
-    plan = Plan()
-    for kind, part in config.parts.items():
-        if kind in parts:
-            built = parts[kind]
-            size = sum(p.numel() for p in built.parameters()) if isinstance(built, nn.Module) else None
-            provider = f"{part.entry.distribution} {part.entry.version}".strip() or "this process"
-            plan.parts.append((kind, part.entry.component.name, provider, size))
-    trainer = parts["trainer"]
-    classes = f", {len(store.classes)} classes" if store.classes else ""
-    where = f"on {store.device}" if store.device is not None else "memory-mapped"
-    plan.facts += [
-        (
-            "data",
-            f"{config.data.path or 'embedded clips'}: {len(store)} videos, {int(store.lengths.sum())} frames{classes}",
-        ),
-        (
-            "clips",
-            f"{video.frames} frames of {video.width}×{video.height} at {video.fps:g} Hz, {_bytes(store.nbytes)} {where}",
-        ),
-        (
-            "device",
-            f"{describe_device(engine.device)}, {engine.precision}, {engine.world} process{'es' * (engine.world > 1)}",
-        ),
-        (
-            "training",
-            f"recipe {config.recipe or 'none'}, {trainer.steps} steps of {trainer.batch_size} clips, seed {config.seed}",
-        ),
-    ]
-    shown = store.skipped[:5]
-    plan.warnings += [f"{skipped.name}: left out, {skipped.reason}" for skipped in shown]
-    if store.skipped:
-        plan.warnings.append(f"{len(store.skipped)} of {len(store) + len(store.skipped)} videos were left out.")
-    return plan
-
-
 def _free_memory(device: torch.device) -> float:
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
     return float(psutil.virtual_memory().available)
-
-
-def _bytes(count: float) -> str:
-    if count <= 0:
-        return "0 B"
-    power = min(int(math.log(count, 1024)), 4)
-    return f"{count / 1024**power:.3g} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"

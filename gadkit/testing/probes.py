@@ -123,7 +123,7 @@ def gradients(net: nn.Module, value: Tensor, name: str, *, every: bool = True) -
     parameters = dict(net.named_parameters())
     if not parameters and not value.requires_grad:
         return
-    value.backward()  # type: ignore[no-untyped-call]
+    value.backward()
     missing = [key for key, parameter in parameters.items() if parameter.requires_grad and parameter.grad is None]
     promise(
         not missing or (not every and len(missing) < len(parameters)),

@@ -322,8 +322,7 @@ def _sync_folder(folder: Path) -> None:
 def _in_order(job: Callable[[Source], _Decoded], sources: Sequence[Source], workers: int) -> Iterator[_Decoded]:
     """Runs jobs on threads and yields their results in the order of `sources`, a bounded number ahead.
 
-    Threads, because libav, Pillow and the copies release the interpreter's lock; measured against processes, they are
-    as fast and cost nothing to start.
+    Threads, because libav and Pillow release the interpreter's lock while they work, and datasets need not be pickled.
     """
     pool = ThreadPoolExecutor(workers, thread_name_prefix="gadkit-decode")
     waiting: deque[Future[_Decoded]] = deque()

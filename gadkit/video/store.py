@@ -83,6 +83,11 @@ class ClipStore:
         """V, the number of videos."""
         return len(self.lengths)
 
+    @property
+    def resident(self) -> bool:
+        """Whether every frame lies in the device's memory; otherwise frames are mapped from disk."""
+        return self._resident
+
     def gather(self, video: Tensor, frame: Tensor) -> Tensor:
         """Frames of videos.
 

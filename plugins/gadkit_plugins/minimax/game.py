@@ -156,7 +156,8 @@ def named_heads(logits: Logits) -> dict[str, Tensor]:
     for head, value in heads.items():
         if value.dim() != 2:
             raise ConfigError(
-                f"discriminator: its logits{f' {head!r}' if head else ''} have the shape {tuple(value.shape)}, expected (B, K)."
+                f"discriminator: its logits{f' {head!r}' if head else ''} have the shape {tuple(value.shape)}, "
+                "expected (B, K)."
             )
     return {head: value if value.dtype == torch.float64 else value.float() for head, value in heads.items()}
 
@@ -279,16 +280,13 @@ class MinimaxGame:
         videos, starts = session.clips.select(positions)
         # Where frames are and when is settled on the CPU, where the clips' numbers are: nothing waits for the device.
         times = self._discriminator.times(Noise(self._key.fold("times"), positions))
-        if times is None:
-            instants = torch.arange(session.video.frames).expand(len(positions), -1)
-        else:
-            instants = times.cpu()
+        everything = torch.arange(session.video.frames).expand(len(positions), -1)
         return Batch(
             noise=noise,
             real=session.clips.pixels(videos, starts, times, engine.device, engine.dtype),
             labels=session.clips.labels(videos, engine.device),
             times=None if times is None else times.to(engine.device),
-            instants=instants,
+            instants=everything if times is None else times,
         )
 
     def _fake(self, batch: Batch) -> Tensor:

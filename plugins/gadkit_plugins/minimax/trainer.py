@@ -33,14 +33,15 @@ class MinimaxTrainer(Trainer):
         generator_betas: Adam's decay rates for the generator.
         discriminator_betas: Adam's decay rates for the discriminator.
         ema: Half-life in clips of the generator's averaged weights, from which samples are made; 0 for no average.
-        norm_group: Clips that share batch statistics in nets with batch normalisation; by default the largest divisor of
-            the batch up to 16. It must divide the clips of a forward pass, so that neither processes nor accumulation change it.
+        norm_group: Clips that share batch statistics in nets with batch normalisation; by default the largest divisor
+            of the batch up to 16. It must divide the clips of a forward pass, so that neither processes nor
+            accumulation change the result.
         log_every: Steps between two lines of the log.
         sample_every: Steps between two files of samples.
         checkpoint_every: Steps between two checkpoints.
         keep: Checkpoints that stay.
         samples: Videos in the grid of samples.
-        deterministic: Ask PyTorch for deterministic algorithms on CUDA, at some cost, so that resuming is exact there too.
+        deterministic: Ask PyTorch for deterministic algorithms on CUDA, at some cost, so that resuming is exact there.
     """
 
     needs = ("generator", "assembler", "discriminator", "loss", "direction")
@@ -147,7 +148,8 @@ class MinimaxTrainer(Trainer):
         nets: list[nn.Module] = [session.generator, session.assembler, session.discriminator]
         for net in nets:
             group_batchnorm(net)
-            net.to(engine.device, engine.dtype, memory_format=getattr(net, "memory_format", None)).train()
+            engine.place(net)
+            net.train()
         normalised = [layer for net in nets for layer in net.modules() if isinstance(layer, GroupedBatchNorm)]
         if normalised:
             _, groups = statistics_groups(self.batch_size, self.norm_group, own)

@@ -1,0 +1,1 @@
+"""Datasets: folders of videos, folders of frames, and the clips that come with gadkit."""

@@ -1,0 +1,6 @@
+from gadkit import hookimpl
+
+
+@hookimpl
+def gadkit_generators():
+    return {}["sparkle"]
