@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
+from gadkit.cli.console import say
 from gadkit.runs.reporter import Plan, Reporter
+
+_STOPPING = "finishing the step and saving; Ctrl-C again to stop at once."
 
 
 class ConsoleReporter(Reporter):
-    """Plain lines: what is shown where nobody watches a terminal."""
+    """Plain lines: what is shown where nobody watches a terminal.
+
+    Attributes:
+        training: Whether steps are made already; before, the data and the parts are prepared.
+    """
 
     def __init__(self, console: Console, dry_run: bool) -> None:
         self.console = console
         self.dry_run = dry_run
         self._steps = 0
         self._first = 0
+        self.training = False
         self._clock = time.monotonic()
         self._prepared = 0.0
 
@@ -49,7 +58,10 @@ class ConsoleReporter(Reporter):
 
     def started(self, step: int, steps: int) -> None:
         self._first, self._steps, self._clock = step, steps, time.monotonic()
-        if step:
+        self.training = True
+        if step >= steps:
+            self.line(f"all {steps} steps are made already; ask for more with --steps")
+        elif step:
             self.line(f"going on after step {step}")
 
     def logged(self, step: int, values: dict[str, float]) -> None:
@@ -60,23 +72,43 @@ class ConsoleReporter(Reporter):
     def wrote(self, path: Path) -> None:
         self.line(f"wrote {path}")
 
+    def stopping(self) -> None:
+        """Somebody asked for an end; called from a signal handler, so it prints nothing that others print beside it."""
+        say(f"gadkit: {_STOPPING}")
+
+    def ended(self, folder: Path, step: int, reason: str) -> None:
+        if reason != "finished":
+            kept = f"with the checkpoint of step {step}" if step else "before the first checkpoint"
+            self.line(f"{reason.capitalize()} {kept}. Go on with: gadkit train --resume {folder}")
+
     def closing(self, path: Path | None, reason: str) -> None:
         """The last words: what came out, and what to do next."""
         if self.dry_run:
             self.line(
                 "Dry run: everything fits, one step was made, nothing was written; leave --dry-run away to train."
             )
-        if path is None:
-            return
-        if reason == "stopped":
-            self.line(f"Stopped with a checkpoint. Go on with: gadkit train --resume {path}")
-        else:
+        if path is not None and reason == "finished":
             self.line(f"Done: {path}. Make videos with: gadkit sample {path} --num 16 --grid --out videos.mp4")
 
 
 class _Rate(ProgressColumn):
+    def __init__(self) -> None:
+        super().__init__(Column(no_wrap=True))
+
     def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:.2f} steps/s" if task.speed else "– steps/s")
+        rate = f"{task.speed:.2f}" if task.speed else "–"
+        return Text(f"{rate} {task.fields['unit']}/s")
+
+
+class _Bar(Progress):
+    """One line with the bar, which fills the width, and the newest numbers under it."""
+
+    numbers = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        if self.numbers:
+            yield Text(self.numbers, no_wrap=True, overflow="ellipsis")
 
 
 class LiveReporter(ConsoleReporter):
@@ -84,17 +116,17 @@ class LiveReporter(ConsoleReporter):
 
     def __init__(self, console: Console, dry_run: bool) -> None:
         super().__init__(console, dry_run)
-        self.bar = Progress(
+        self.bar = _Bar(
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=None),
             TextColumn("{task.completed}/{task.total}"),
             _Rate(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[numbers]}"),
+            TimeRemainingColumn(table_column=Column(no_wrap=True)),
             console=console,
-            transient=False,
+            expand=True,
         )
-        self._task = self.bar.add_task("", visible=False, numbers="", total=1)
+        self._newest = ""
+        self._task = self.bar.add_task("", visible=False, unit="videos", total=1)
 
     def preparing(self, done: int, total: int, name: str) -> None:
         self.bar.update(self._task, description="decoding", visible=True, completed=done, total=total)
@@ -116,20 +148,32 @@ class LiveReporter(ConsoleReporter):
 
     def started(self, step: int, steps: int) -> None:
         super().started(step, steps)
-        self.bar.reset(self._task, description="training", total=steps, completed=step, visible=True, numbers="")
+        visible = step < steps
+        self.bar.reset(self._task, description="training", total=steps, completed=step, visible=visible, unit="steps")
 
     def advanced(self, step: int) -> None:
         self.bar.update(self._task, completed=step)
 
     def logged(self, step: int, values: dict[str, float]) -> None:
-        self.bar.update(self._task, numbers=_numbers(values))
+        self._newest = _numbers(values)
+        if self.bar.numbers != _STOPPING:
+            self.bar.numbers = self._newest
+
+    def stopping(self) -> None:
+        self.bar.numbers = _STOPPING  # the bar's own thread shows it
+
+    def ended(self, folder: Path, step: int, reason: str) -> None:
+        self.bar.numbers = self._newest
+        self.bar.stop()  # what follows stands below it
+        super().ended(folder, step, reason)
 
 
 @contextmanager
 def console_reporter(*, dry_run: bool) -> Iterator[ConsoleReporter]:
-    """The reporter that fits where the output goes."""
+    """The reporter that fits where the output goes: a terminal that somebody watches, or anything else."""
     console = Console()
-    if not console.is_terminal:
+    watched = console.file.isatty() and not console.is_dumb_terminal and not os.environ.get("CI")
+    if not watched:
         yield ConsoleReporter(console, dry_run)
         return
     reporter = LiveReporter(console, dry_run)

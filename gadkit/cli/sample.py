@@ -33,6 +33,7 @@ def sample(
 
     One file holds one video, or all of them with --grid; several files are numbered: out-0.mp4, out-1.mp4 and so on.
     """
+    from gadkit.errors import ConfigError
     from gadkit.registry import get_registry
     from gadkit.runs.model import load
     from gadkit.video.encode import write_video
@@ -42,9 +43,14 @@ def sample(
     for path in plugin or ():
         registry.load_file(path)
     model = load(source, checkpoint=checkpoint, device=device, registry=registry)
-    frames = length or model.video.frames
-    rate = fps or model.video.fps
-    labels = None if not label else (label * num if len(label) == 1 else label)
+    frames = model.video.frames if length is None else length
+    if model.longest is not None and frames > model.longest:
+        raise ConfigError(
+            f"--length: found {frames}, but this generator makes only its training length; ask for at most "
+            f"{model.longest} frames, or train a generator without a fixed length."
+        )
+    rate = model.video.fps if fps is None else fps
+    labels = model.class_numbers(label * num if label and len(label) == 1 else label, num)
     if grid or num == 1:
         write_video(out, model.grid(num, frames, seed, labels), rate, length=frames)
         typer.echo(f"wrote {out}")

@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gadkit.cli.completion import complete
 from gadkit.cli.console import warn_failures
 from gadkit.cli.values import parse_duration, parse_size
+
+if TYPE_CHECKING:
+    from gadkit.cli.progress import ConsoleReporter
 
 _PARTS = "Parts"
 _DATA = "Data"
@@ -155,7 +158,7 @@ def train(
 
     warn_failures(get_registry())
     keep_pages()
-    with _stopping() as stop, console_reporter(dry_run=dry_run) as reporter:
+    with console_reporter(dry_run=dry_run) as reporter, _stopping(reporter) as stop:
         outcome = run_training(
             out=out,
             resume=resume,
@@ -175,15 +178,15 @@ def train(
 
 
 @contextmanager
-def _stopping() -> Iterator[threading.Event]:
-    """The first Ctrl-C asks for an end after the step, the second ends at once."""
+def _stopping(reporter: ConsoleReporter) -> Iterator[threading.Event]:
+    """The first Ctrl-C asks for an end after the step, the second ends at once, as any does before training begins."""
     stop = threading.Event()
 
     def ask(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
+        if stop.is_set() or not reporter.training:
             raise KeyboardInterrupt
         stop.set()
-        typer.echo("gadkit: finishing the step and saving; Ctrl-C again to stop at once.", err=True)
+        reporter.stopping()
 
     before = signal.signal(signal.SIGINT, ask)
     try:

@@ -51,8 +51,9 @@ class GroupedBatchNorm(_BatchNorm):
         """Normalises `(N, C, ...)`; N must be a multiple of `groups`."""
         if not self.training:
             return super().forward(input)
-        parts = [self._normalise(part) for part in input.chunk(self.groups)]
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+        if self.groups == 1:  # a chunk of everything would still be copied in the backward pass
+            return self._normalise(input)
+        return torch.cat([self._normalise(part) for part in input.chunk(self.groups)])
 
     def _normalise(self, part: Tensor) -> Tensor:
         if not self.track_running_stats:

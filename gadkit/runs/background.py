@@ -10,8 +10,8 @@ from types import TracebackType
 class Background:
     """Runs jobs one after another in a thread of its own.
 
-    A job that failed makes the next `submit`, or the end of the block, raise its error. At most `waiting` jobs stand in
-    line: a disk slower than the training slows it down, instead of filling the memory.
+    A job that failed makes the next `submit`, `check` or `wait`, or the end of the block, raise its error. At most
+    `waiting` jobs stand in line: a disk slower than the training slows it down, instead of filling the memory.
     """
 
     def __init__(self, waiting: int = 2) -> None:
@@ -21,9 +21,15 @@ class Background:
 
     def submit(self, job: Callable[[], None]) -> None:
         """Hands over a job."""
-        while self._jobs and (self._jobs[0].done() or len(self._jobs) > self._waiting):
+        self.check()
+        while len(self._jobs) > self._waiting:
             self._jobs.pop(0).result()
         self._jobs.append(self._pool.submit(job))
+
+    def check(self) -> None:
+        """Raises the error of a job that has failed, without waiting for one."""
+        while self._jobs and self._jobs[0].done():
+            self._jobs.pop(0).result()
 
     def wait(self) -> None:
         """Waits for every job; raises the first error."""

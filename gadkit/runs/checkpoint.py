@@ -112,7 +112,8 @@ def write_folder(
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise RunError(
-            f"{folder}: cannot be written ({error.strerror or error}); nothing that was there is lost."
+            f"{folder}: cannot be written ({error.strerror or error}); nothing that was there is lost: free some space "
+            "or mend the rights, and try again."
         ) from error
 
 

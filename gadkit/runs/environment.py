@@ -10,26 +10,36 @@ import torch
 
 from gadkit.config import RunConfig
 from gadkit.engine.devices import Engine, describe_device
+from gadkit.entry import Entry
+from gadkit.registry import Registry
 
 _LIBRARIES = ("gadkit", "torch", "accelerate", "av", "numpy", "pillow", "safetensors")
 
 
-def environment(config: RunConfig, engine: Engine) -> dict[str, Any]:
-    """Versions, device, and the distribution behind every component."""
+def environment(config: RunConfig, engine: Engine, registry: Registry) -> dict[str, Any]:
+    """Versions, device, and the distribution behind every component, the dataset's included."""
+    entries = {kind: part.entry for kind, part in config.parts.items()}
+    if config.data.use is not None:
+        entries["dataset"] = registry.find("dataset", config.data.use)
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "libraries": {name: metadata.version(name) for name in _LIBRARIES},
+        "libraries": {name: _version(name) for name in _LIBRARIES},
         "device": describe_device(engine.device),
         "precision": engine.precision,
         "processes": engine.world,
         "threads": torch.get_num_threads(),
-        "components": {
-            kind: {
-                "use": part.entry.qualified,
-                "distribution": part.entry.distribution,
-                "version": part.entry.version,
-            }
-            for kind, part in config.parts.items()
-        },
+        "components": {kind: _provenance(entry) for kind, entry in entries.items()},
     }
+
+
+def _provenance(entry: Entry) -> dict[str, str]:
+    found = {"use": entry.qualified, "distribution": entry.distribution, "version": entry.version}
+    return found | ({"sha256": entry.sha256} if entry.sha256 else {})
+
+
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:  # installed under another name, as builds of Pillow or PyAV are
+        return "unknown"

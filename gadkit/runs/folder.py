@@ -46,14 +46,14 @@ class Run:
             return cls(path)
         except OSError as error:
             raise RunError(
-                f"{path or 'runs'}: cannot be made ({error.strerror}); choose another folder with --out."
+                f"{path or 'runs'}: cannot be made ({error.strerror}); mend that, or choose another folder with --out."
             ) from error
 
     @classmethod
     def open(cls, path: Path) -> Run:
         """The run at `path`; `RunError` where there is none."""
         if not (path / CONFIG).is_file():
-            found = "a folder without config.toml" if path.is_dir() else "no folder"
+            found = f"a folder without {CONFIG}" if path.is_dir() else "a file" if path.exists() else "no folder"
             raise RunError(
                 f"{path}: found {found}, expected a run of gadkit; name the folder that `gadkit train` made."
             )
@@ -70,7 +70,7 @@ class Run:
             os.replace(partial, self.path / name)
         except OSError as error:
             partial.unlink(missing_ok=True)
-            raise RunError(f"{self.path / name}: cannot be written ({error.strerror}).") from error
+            raise self._unwritable(name, error) from error
 
     def log(self, step: int, values: dict[str, Any]) -> None:
         """Appends one object to `log.jsonl`."""
@@ -78,7 +78,14 @@ class Run:
             with (self.path / LOG).open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": step, **values}) + "\n")
         except OSError as error:
-            raise RunError(f"{self.path / LOG}: cannot be written ({error.strerror}).") from error
+            raise self._unwritable(LOG, error) from error
+
+    def _unwritable(self, name: str, error: OSError) -> RunError:
+        """Every checkpoint is still there: the run can go on from the newest."""
+        return RunError(
+            f"{self.path / name}: cannot be written ({error.strerror}); free some space or mend the rights, then go on "
+            f"with `gadkit train --resume {self.path}`."
+        )
 
     def read_log(self) -> list[dict[str, Any]]:
         """Every logged object in order; a last line that was cut off is left out."""
@@ -108,7 +115,7 @@ class Run:
         try:
             folder.mkdir(exist_ok=True)
         except OSError as error:
-            raise RunError(f"{folder}: cannot be made ({error.strerror}).") from error
+            raise self._unwritable(folder.name, error) from error
         return folder / f"step-{step:06d}.mp4"
 
     def checkpoints(self) -> list[Path]:
@@ -141,8 +148,13 @@ class Run:
             shutil.rmtree(path, ignore_errors=True)
 
 
+def step_of(checkpoint: Path) -> int:
+    """The step of a checkpoint's folder."""
+    return int(checkpoint.name.removeprefix("step-"))
+
+
 def check_new(path: Path) -> None:
-    """Refuses an output folder that is a file or not empty."""
+    """Refuses an output folder that is a file, not empty, or below something that is no folder."""
     if path.is_dir():
         if (path / CONFIG).is_file():
             raise RunError(f"{path}: is a run already; continue it with --resume {path}, or choose another --out.")
@@ -152,6 +164,10 @@ def check_new(path: Path) -> None:
             )
     elif path.exists():
         raise RunError(f"{path}: is a file, expected a folder for the run; choose another --out.")
+    else:
+        above = next(parent for parent in path.absolute().parents if parent.exists())
+        if not above.is_dir():
+            raise RunError(f"{path}: cannot be made, because {above} is a file; choose another --out.")
 
 
 def _numbered(folder: Path, name: str) -> Path:

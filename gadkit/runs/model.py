@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,14 +14,17 @@ import torch
 from torch import Tensor
 
 from gadkit.engine.devices import lay_out, resolve_device
-from gadkit.errors import ConfigError, RunError
+from gadkit.entry import one_line
+from gadkit.errors import ConfigError, PluginError, RunError
 from gadkit.interfaces.assembler import VideoAssembler
 from gadkit.interfaces.generator import Generator
 from gadkit.interfaces.spec import VideoSpec
 from gadkit.randomness import Key, Noise
 from gadkit.registry import Registry, get_registry
+from gadkit.runs.card import model_card
 from gadkit.runs.checkpoint import read_document, read_tensors, write_folder
 from gadkit.runs.folder import CONFIG, Run
+from gadkit.signature import validate
 from gadkit.video.encode import tile
 from gadkit.video.pixels import to_uint8
 
@@ -30,6 +34,15 @@ if TYPE_CHECKING:
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "config.json"
 FORMAT = 1
+_NUMBER = (int, float)
+_VIDEO_FIELDS: dict[str, type | tuple[type, ...]] = {
+    "channels": int,
+    "height": int,
+    "width": int,
+    "frames": int,
+    "fps": _NUMBER,
+    "classes": int,
+}
 
 
 class Model:
@@ -59,6 +72,18 @@ class Model:
         self.classes = tuple(classes)
         self.document = document
 
+    @property
+    def device(self) -> torch.device:
+        """Where the videos are rendered."""
+        tensors = (itertools.chain(net.parameters(), net.buffers()) for net in (self.generator, self.assembler))
+        first = next(itertools.chain(*tensors), None)
+        return torch.device("cpu") if first is None else first.device
+
+    @property
+    def longest(self) -> int | None:
+        """The most frames that a video can have; `None` for any number."""
+        return self.video.frames if self.generator.context == "fixed" else None
+
     def stream(
         self,
         length: int,
@@ -82,13 +107,15 @@ class Model:
             uint8 `(num, n, C, H, W)`, n = `chunk` but for the last.
 
         Raises:
-            ConfigError: A number is not positive, a class is unknown, or the generator cannot make that length.
+            ConfigError: A number is out of range, a class is unknown, or the generator cannot make that length.
         """
         for name, value in (("length", length), ("num", num), ("chunk", chunk)):
             if value < 1:
                 raise ConfigError(f"{name}: found {value}, expected at least 1.")
-        device = next(self.generator.parameters()).device
-        classes = self._labels(labels, num, first)
+        if first < 0:
+            raise ConfigError(f"first: found {first}, expected 0 or more.")
+        device = self.device
+        classes = self.class_numbers(labels, num, first)
         streams = [
             self.assembler.stream(
                 self.generator,
@@ -124,7 +151,8 @@ class Model:
         first: int = 0,
     ) -> Tensor:
         """Renders videos, uint8 `(num, length, C, H, W)`; arguments as for `stream`, `length` the training length."""
-        return torch.cat(list(self.stream(length or self.video.frames, num, seed, labels, first=first)), dim=1)
+        frames = self.video.frames if length is None else length
+        return torch.cat(list(self.stream(frames, num, seed, labels, first=first)), dim=1)
 
     def grid(
         self, num: int, length: int, seed: int = 0, labels: Sequence[int | str] | None = None, first: int = 0
@@ -140,7 +168,9 @@ class Model:
             RunError: The folder exists and is not empty, or cannot be written.
         """
         dest = Path(dest)
-        if dest.exists() and (not dest.is_dir() or any(dest.iterdir())):
+        if dest.exists() and not dest.is_dir():
+            raise RunError(f"{dest}: is a file, expected a new folder for the model; choose another name.")
+        if dest.exists() and any(dest.iterdir()):
             raise RunError(f"{dest}: exists and is not empty, expected a new folder for the model; choose another one.")
         if self.document is None:
             raise RunError(
@@ -152,11 +182,21 @@ class Model:
             dest,
             {WEIGHTS: {key: value.cpu().contiguous() for key, value in weights.items()}},
             {DESCRIPTION: self.document},
-            {"README.md": model_card(self.document)},
+            {"README.md": model_card(self.document, self.longest)},
         )
         return dest
 
-    def _labels(self, labels: Sequence[int | str] | None, num: int, first: int) -> list[int] | None:
+    def class_numbers(self, labels: Sequence[int | str] | None, num: int, first: int = 0) -> list[int] | None:
+        """The class of each of `num` videos, from number `first` on; `None` where the model has no classes.
+
+        Args:
+            labels: A class (its number or name) for each video; `None` takes the classes in turn.
+            num: How many videos.
+            first: The number of the first video.
+
+        Raises:
+            ConfigError: A class is unknown, there are too few or too many, or the model has none.
+        """
         if not self.video.classes:
             if labels:
                 raise ConfigError("labels: this model was trained without classes; leave them out.")
@@ -164,7 +204,7 @@ class Model:
         if labels is None:
             return [index % self.video.classes for index in range(first, first + num)]
         if len(labels) != num:
-            raise ConfigError(f"labels: found {len(labels)} for {num} videos, expected one for each.")
+            raise ConfigError(f"labels: found {len(labels)} for {num} videos, expected one label for each.")
         return [self._class(label) for label in labels]
 
     def _class(self, label: int | str) -> int:
@@ -194,7 +234,14 @@ def model_document(config: RunConfig, video: VideoSpec, classes: Sequence[str], 
 
 
 def load(
-    path: str | Path, *, checkpoint: str = "latest", device: str = "auto", registry: Registry | None = None
+    path: str | Path,
+    *,
+    checkpoint: str | int = "latest",
+    device: str = "auto",
+    plugins: Sequence[str | Path] = (),
+    generator: type[Generator] | None = None,
+    assembler: type[VideoAssembler] | None = None,
+    registry: Registry | None = None,
 ) -> Model:
     """Loads a model. Nothing in its files is executed.
 
@@ -202,47 +249,94 @@ def load(
         path: A run's folder, a checkpoint's, an exported model's, or `owner/name` on the Hugging Face Hub.
         checkpoint: For a run: `latest`, a step, or a checkpoint's name.
         device: As for `gadkit train --device`.
+        plugins: Python files that are loaded as plugins.
+        generator: The class, for a model that was trained with a class of your own.
+        assembler: The same.
         registry: Where components are looked up; by default the process's own.
 
     Raises:
         RunError: There is no model, or its files are damaged.
         PluginError: A component's package is not installed; the sentence names it.
+        ConfigError: A setting in the model does not fit the component that is installed.
     """
-    folder = Path(path)
+    registry = registry or get_registry()
+    for file in plugins:
+        registry.load_file(Path(file))
+    folder, checkpoint = Path(path), str(checkpoint)
     if (folder / CONFIG).is_file():
         folder = Run.open(folder).find_checkpoint(checkpoint)
     elif not folder.exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", str(path)):
         folder = _from_hub(str(path))
     if not (folder / DESCRIPTION).is_file():
-        found = "a folder without config.json" if folder.is_dir() else "no folder"
+        found = f"a folder without {DESCRIPTION}" if folder.is_dir() else "a file" if folder.exists() else "no folder"
         raise RunError(f"{path}: found {found}, expected a run, an exported model, or owner/name on the Hub.")
-    document = read_document(folder, DESCRIPTION)
-    if document.get("format") != FORMAT:
+    document, video = _read_description(folder)
+    if checkpoint not in ("latest", folder.name) and not (checkpoint.isdigit() and int(checkpoint) == document["step"]):
         raise RunError(
-            f"{folder / DESCRIPTION}: format is {document.get('format')!r}, "
-            f"and this gadkit reads {FORMAT}; update gadkit."
+            f"checkpoint: found {checkpoint!r}, but {path} is one model, of step {document['step']}, and no run; "
+            "leave the checkpoint out, or name the run's folder."
         )
-    video = VideoSpec(**document["video"])
-    generator = _build(registry or get_registry(), document, "generator", video)
-    assembler = _build(
-        registry or get_registry(), document, "assembler", video, generator.latent_dim, generator.motion_dim
-    )
-    assert isinstance(generator, Generator)
-    assert isinstance(assembler, VideoAssembler)
+    made = _build(registry, document, "generator", generator, video)
+    joining = _build(registry, document, "assembler", assembler, video, made.latent_dim, made.motion_dim)
     weights = read_tensors(folder, WEIGHTS)
-    for name, module in (("generator", generator), ("assembler", assembler)):
+    for name, module in (("generator", made), ("assembler", joining)):
         own = {key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")}
         try:
             module.load_state_dict(own)
         except RuntimeError as error:
-            raise RunError(f"{folder / WEIGHTS}: does not fit {document[name]['use']} ({error}).") from error
+            raise RunError(
+                f"{folder / WEIGHTS}: does not fit {name} {document[name]['use']!r} as it is here ({one_line(error)}); "
+                f"it was made with version {document[name].get('version') or 'unknown'}."
+            ) from error
     target = resolve_device(device)
-    return Model(generator.float().to(target), assembler.float().to(target), video, document["classes"], document)
+    return Model(made.float().to(target), joining.float().to(target), video, document["classes"], document)
 
 
-def _build(registry: Registry, document: dict[str, Any], kind: str, *args: Any) -> Any:
-    described = document[kind]
-    return registry.find(kind, described["use"]).load()(*args, **described["settings"])
+def _read_description(folder: Path) -> tuple[dict[str, Any], VideoSpec]:
+    """`config.json` of a model and its video, once all that is needed of it is there."""
+    document = read_document(folder, DESCRIPTION)
+    if isinstance(document, dict) and document.get("format", FORMAT) != FORMAT:
+        raise RunError(
+            f"{folder / DESCRIPTION}: format is {document['format']!r}, and this gadkit reads {FORMAT}; upgrade gadkit."
+        )
+    if fault := _description_fault(document):
+        raise RunError(f"{folder / DESCRIPTION}: does not describe a model of gadkit: {fault}; export it again.")
+    return document, VideoSpec(**document["video"])
+
+
+def _description_fault(document: Any) -> str:
+    if not isinstance(document, dict) or "format" not in document:
+        return "it has no format"
+    video = document.get("video")
+    if not isinstance(video, Mapping) or video.keys() != _VIDEO_FIELDS.keys():
+        return f"its video does not have the fields {', '.join(_VIDEO_FIELDS)}"
+    for name, type_ in _VIDEO_FIELDS.items():
+        if not isinstance(video[name], type_):
+            return f"its video.{name} is {video[name]!r}"
+    if not isinstance(document.get("step"), int) or not isinstance(document.get("classes"), list):
+        return "it has no step or no classes"
+    for kind in ("generator", "assembler"):
+        part = document.get(kind)
+        if not (isinstance(part, Mapping) and isinstance(part.get("use"), str)):
+            return f"its {kind}.use names no component"
+        if not isinstance(part.get("settings"), Mapping):
+            return f"its {kind} has no settings"
+    return ""
+
+
+def _build(registry: Registry, document: dict[str, Any], kind: str, cls: type[Any] | None, *args: Any) -> Any:
+    name = document[kind]["use"]
+    try:
+        entry = registry.find(kind, name) if cls is None else registry.adopt(kind, cls)
+    except PluginError as error:
+        if not name.startswith("python:"):
+            raise
+        raise PluginError(
+            f"{kind} {name!r} is a class that a Python program passed to gadkit: pass it to "
+            f"gadkit.load(..., {kind}=...), or publish it as a plugin."
+        ) from error
+    found = entry.load()
+    return found(*args, **validate(found, document[kind]["settings"], kind, f"{kind} {entry.name!r}"))
 
 
 def _from_hub(name: str) -> Path:
@@ -252,34 +346,7 @@ def _from_hub(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=[DESCRIPTION, WEIGHTS, "manifest.json"]))
     except (HfHubHTTPError, OSError, ValueError) as error:
-        raise RunError(f"{name}: is no folder here and cannot be had from the Hub ({error}).") from error
-
-
-def model_card(document: dict[str, Any]) -> str:
-    """The README of an exported model: YAML front matter that the Hub reads, and how to use the model."""
-    video = document["video"]
-    provider = document["generator"]["use"].partition(":")[0]
-    install = "pip install gadkit" + ("" if provider == "gadkit" else f" {provider}")
-    classes = f"\nClasses: {', '.join(document['classes'])}.\n" if document["classes"] else ""
-    return f"""---
-library_name: gadkit
-tags: [gadkit, video-generation, gan]
----
-
-# A video generator made with gadkit
-
-Generator `{document["generator"]["use"]}`, assembler `{document["assembler"]["use"]}`, {document["step"]} steps.
-{video["width"]}×{video["height"]} pixels, trained on clips of {video["frames"]} frames at {video["fps"]:g} Hz.
-{classes}
-```sh
-{install}
-gadkit sample . --num 16 --grid --length {video["frames"] * 3} --out videos.mp4
-```
-
-```python
-import gadkit
-
-model = gadkit.load(".")
-videos = model.sample(num=4, length={video["frames"] * 3}, seed=0)  # uint8 (4, T, C, H, W)
-```
-"""
+        raise RunError(
+            f"{name}: is no folder here, and the Hugging Face Hub does not give it ({one_line(error, 80)}); check the "
+            "name and the connection."
+        ) from error

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import nn
 
 from gadkit.config import RunConfig
 from gadkit.engine.devices import Engine, describe_device
-from gadkit.errors import ConfigError
+from gadkit.errors import ConfigError, GadkitError
+from gadkit.interfaces.dataset import Source
 from gadkit.interfaces.spec import VideoSpec
 from gadkit.runs.reporter import Plan
 from gadkit.video.pack import ClipStore
@@ -25,14 +27,40 @@ def check_fit(config: RunConfig, parts: Mapping[str, Any]) -> None:
     discriminator, loss, direction = parts.get("discriminator"), parts.get("loss"), parts.get("direction")
     if loss is not None and discriminator is not None and loss.logits not in (None, discriminator.logits):
         raise ConfigError(
-            f"loss: {name('loss')} needs {loss.logits} logits a clip, but {name('discriminator')} gives "
+            f"{name('loss')} needs {loss.logits} logits a clip, but {name('discriminator')} gives "
             f"{discriminator.logits}; choose another --loss or --discriminator."
         )
     if direction is not None and loss is not None and direction.needs_zero_sum and not loss.zero_sum:
         raise ConfigError(
-            f"direction: {name('direction')} is only right for zero-sum losses, and {name('loss')} is none; "
+            f"{name('direction')} is only right for zero-sum losses, and {name('loss')} is none; "
             f"choose --loss minimax or wasserstein, or another --direction."
         )
+
+
+def check_nets(config: RunConfig, sources: Sequence[Source]) -> None:
+    """Lets the nets refuse the shape of the clips before an hour of decoding.
+
+    They are built without memory here, and once more when the data are known; a net that cannot be built so is left
+    to that time.
+    """
+    labels = {source.label for source in sources}
+    video = VideoSpec(
+        height=config.video.height,
+        width=config.video.width,
+        frames=config.video.frames,
+        classes=0 if None in labels else len(labels),
+    )
+    trainer = config.parts["trainer"].entry.load()
+    used = {*trainer.needs, *trainer.takes}
+    try:
+        with torch.device("meta"):
+            for kind in ("generator", "discriminator"):
+                if kind in used and kind in config.parts:
+                    config.parts[kind].entry.load()(video, **config.parts[kind].settings)
+    except GadkitError:
+        raise
+    except Exception:
+        return
 
 
 def make_plan(

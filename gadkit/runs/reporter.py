@@ -42,5 +42,5 @@ class Reporter:
     def wrote(self, path: Path) -> None:
         """Samples or a checkpoint were written; called from a background thread."""
 
-    def ended(self, reason: str, step: int) -> None:
-        """Training ended: `finished` or `stopped`."""
+    def ended(self, folder: Path, step: int, reason: str) -> None:
+        """The run in `folder` ended, with its newest checkpoint at `step`: `finished`, `stopped` or `failed`."""

@@ -106,7 +106,8 @@ class Session:
         if self.checkpoint is None:
             return None
         document = read_document(self.checkpoint, "state.json")
-        state = unflatten(document, read_tensors(self.checkpoint, "training.safetensors"))
+        # Copies: what is read is mapped from the file, which training deletes when newer checkpoints are there.
+        state = unflatten(document, snapshot(read_tensors(self.checkpoint, "training.safetensors")))
         assert isinstance(state, dict)
         return state
 
@@ -115,7 +116,12 @@ class Session:
         return self.stop.is_set() or (limit is not None and time.monotonic() - self._began >= limit)
 
     def log(self, step: int, values: dict[str, float]) -> None:
-        """Logs numbers of a step: to the run's log, to whoever watches, to trackers."""
+        """Logs numbers of a step: to the run's log, to whoever watches, to trackers.
+
+        Raises:
+            RunError: The log cannot be written, or what was handed to the background could not.
+        """
+        self.background.check()
         if self.run is not None:
             self.run.log(step, {"seconds": round(time.monotonic() - self._began, 3), **values})
             self.registry.notify("gadkit_step_logged", folder=self.run.path, step=step, values=dict(values))

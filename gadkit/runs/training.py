@@ -15,16 +15,17 @@ import torch
 from gadkit.config import RunConfig
 from gadkit.engine.clips import Clips
 from gadkit.engine.devices import Engine
-from gadkit.errors import ConfigError, DataError
+from gadkit.errors import ConfigError, DataError, DeviceError
 from gadkit.interfaces.dataset import Dataset
 from gadkit.interfaces.spec import VideoSpec
 from gadkit.interfaces.trainer import Trainer
 from gadkit.randomness import Key, seeded
 from gadkit.registry import Entry, Registry, get_registry
 from gadkit.runs.environment import environment
-from gadkit.runs.folder import CONFIG, ENVIRONMENT, Run, check_new
-from gadkit.runs.plan import check_fit, make_plan
+from gadkit.runs.folder import CONFIG, ENVIRONMENT, Run, check_new, step_of
+from gadkit.runs.plan import check_fit, check_nets, make_plan
 from gadkit.runs.reporter import Reporter
+from gadkit.runs.resuming import check_classes, check_resumable
 from gadkit.runs.session import Session
 from gadkit.signature import validate
 from gadkit.video.pack import ClipStore, prepare
@@ -94,7 +95,8 @@ def train(
 
     Args:
         out: The run's folder, new or empty; by default the next number under `runs/`.
-        resume: A run's folder to go on with, from its newest checkpoint and with its own configuration.
+        resume: A run's folder to go on with, from its newest checkpoint and with its own configuration. Choices may
+            change all of it but the nets and the shape of the clips.
         recipe: A named choice of every part.
         config: A TOML file, such as another run's `config.toml`.
         set: Settings by dotted key, `{"generator.width": 32}` or `["generator.width=32"]`.
@@ -121,9 +123,13 @@ def train(
     if out is not None:
         check_new(Path(out))
     resolved = resolve_config(registry, run.path / CONFIG if run else config, recipe, choices, set, plugins, resolution)
-    checkpoint = run.find_checkpoint() if run is not None else None
+    checkpoint = run.find_checkpoint() if run is not None and run.checkpoints() else None
+    if run is not None and checkpoint is not None:
+        check_resumable(run, resolved)
     engine = Engine(resolved.device, resolved.precision)
     resolved, store = open_data(registry, resolved, engine, reporter)
+    if run is not None and checkpoint is not None:
+        check_classes(run, store.classes)
     session = build(registry, resolved, engine, store)
     session.reporter, session.checkpoint = reporter, checkpoint
     if stop is not None:
@@ -133,7 +139,7 @@ def train(
     if engine.main:
         reporter.plan(make_plan(resolved, engine, store, session.video, session.parts, trainer.memory(session)))
     if dry_run:
-        trainer.steps = 1
+        trainer.steps = 1 if checkpoint is None else step_of(checkpoint) + 1
         with session.background:
             return Outcome(path=None, reason=trainer.fit(session))
     if engine.main:
@@ -141,13 +147,13 @@ def train(
             None if out is None else Path(out), resolved.parts["generator"].entry.component.name
         )
         session.run.write_text(CONFIG, resolved.to_toml())
-        session.run.write_text(ENVIRONMENT, json.dumps(environment(resolved, engine), indent=1) + "\n")
+        session.run.write_text(ENVIRONMENT, json.dumps(environment(resolved, engine, registry), indent=1) + "\n")
     return _fit(session, trainer)
 
 
 def _fit(session: Session, trainer: Trainer) -> Outcome:
     run, registry = session.run, session.registry
-    step = int(session.checkpoint.name.removeprefix("step-")) if session.checkpoint else 0
+    step = 0 if session.checkpoint is None else step_of(session.checkpoint)
     if run is not None:
         run.rewind_log(step)
         registry.notify("gadkit_run_started", folder=run.path, config=session.config.to_dict(), step=step)
@@ -155,11 +161,20 @@ def _fit(session: Session, trainer: Trainer) -> Outcome:
     try:
         with session.background:
             reason = trainer.fit(session)
+    except KeyboardInterrupt:
+        reason = "stopped"
+        raise
+    except torch.OutOfMemoryError as error:
+        raise DeviceError(
+            f"trainer.batch_size: a step of {trainer.batch_size} clips does not fit the memory of "
+            f"{session.engine.device}; lower it with --batch-size, or cut it into pieces with --accumulate."
+        ) from error
     finally:
         if run is not None:
             there = run.checkpoints()
-            last = int(there[-1].name.removeprefix("step-")) if there else 0
+            last = step_of(there[-1]) if there else 0
             registry.notify("gadkit_run_ended", folder=run.path, step=last, reason=reason)
+            session.reporter.ended(run.path, last, reason)
     return Outcome(path=run.path if run else None, reason=reason)
 
 
@@ -212,6 +227,7 @@ def open_data(registry: Registry, config: RunConfig, engine: Engine, reporter: R
     settings = validate(cls, config.data.settings, "data")
     dataset = cls(path or Path(), **settings)
     assert isinstance(dataset, Dataset)
+    check_nets(config, dataset.sources())
     with engine.main_first():
         store = prepare(
             dataset,

@@ -14,6 +14,7 @@ from typing import Any
 import av
 import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
+from einops import rearrange
 from numpy.typing import ArrayLike
 from PIL import Image
 
@@ -88,8 +89,7 @@ def tile(videos: ArrayLike, columns: int | None = None) -> np.ndarray:
     rows = math.ceil(count / columns)
     full = np.zeros((rows * columns, n, height, width, channels), np.uint8)
     full[:count] = array
-    grid = full.reshape(rows, columns, n, height, width, channels).transpose(2, 0, 3, 1, 4, 5)
-    return grid.reshape(n, rows * height, columns * width, channels)
+    return rearrange(full, "(row column) n h w c -> n (row h) (column w) c", row=rows)
 
 
 def write_strip(path: Path | str, frames: ArrayLike | Iterable[ArrayLike]) -> None:
@@ -192,7 +192,8 @@ def _encode(
     first = next(frames)
     pad = [(0, first.shape[0] % 2), (0, first.shape[1] % 2), (0, 0)]
     scaler = VideoReformatter()
-    with av.open(str(path), "w", options=container_options) as container:
+    # Without identifiers and times of writing: equal frames make equal files.
+    with av.open(str(path), "w", options={"fflags": "+bitexact", **container_options}) as container:
         stream: Any = container.add_stream(codec, rate=rate, options=options)
         stream.height, stream.width = (size + extra for size, (_, extra) in zip(first.shape, pad[:2], strict=False))
         stream.pix_fmt = "yuv420p"

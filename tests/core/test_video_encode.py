@@ -223,3 +223,14 @@ def test_tile(count, columns, rows_columns):
         row, column = divmod(place, columns)
         cell = grid[:, 4 * row : 4 * row + 4, 6 * column : 6 * column + 6]
         assert np.array_equal(cell, videos[place] if place < count else np.zeros_like(cell))
+
+
+@pytest.mark.parametrize("ending", ["mp4", "webm", "gif", "webp", "png"])
+def test_equal_frames_make_equal_files(tmp_path, ending):
+    frames = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), np.uint8)
+    written = []
+    for name in ("one", "two"):
+        path = tmp_path / f"{name}.{ending}"
+        write_video(path, frames, 10.0)
+        written.append(path.read_bytes())
+    assert written[0] == written[1]

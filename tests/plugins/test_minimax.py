@@ -7,6 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -199,3 +200,33 @@ def test_two_processes_equal_one(tmp_path):
         assert apart < 1e-9, f"{case}: {apart}"
         losses = [[line["loss/discriminator"] for line in logged(tmp_path / side / case)] for side in ("one", "two")]
         assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+
+
+LOSSES = ["minimax", "nonsaturating", "hinge", "lsgan", "wasserstein", "rpgan"]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_penalty_goes_with_every_loss_and_with_labels(tmp_path, loss):
+    for penalty in ("r1", "r1r2", "approx-r1r2", "wgan-gp"):
+        small(tmp_path / penalty, loss=loss, penalty=penalty, labels=True, steps=1, batch_size=4)
+        assert all(tensor.isfinite().all() for tensor in weights(tmp_path / penalty).values())
+        assert logged(tmp_path / penalty)[-1]["penalty"] > 0
+
+
+def colour(path, step):
+    """The distance of the mean colour of generated videos from that of the data, in levels."""
+    model = gadkit.load(path, checkpoint=str(step), device="cpu")
+    made = model.sample(num=16, length=8).double().mean(dim=(0, 1, 3, 4))
+    data = Squares(None)
+    frames = [frame for source in data.sources() for frame in data.open(source).frames]
+    return float((made - torch.tensor(np.stack(frames)).double().mean(dim=(0, 1, 2))).abs().mean())
+
+
+@pytest.mark.parametrize(("loss", "penalty"), [("nonsaturating", "r1"), ("rpgan", "r1r2"), ("hinge", "wgan-gp")])
+def test_training_brings_the_videos_closer_to_the_data(tmp_path, loss, penalty):
+    settings = {"trainer.generator_lr": 2e-3, "trainer.discriminator_lr": 2e-3, "trainer.ema": 50.0}
+    choices = {"loss": loss, "penalty": penalty, "precision": "fp32"}
+    small(tmp_path / "first", steps=1, set=dict(settings), **choices)
+    small(tmp_path / "run", steps=120, set=dict(settings), **choices)
+    before, after = colour(tmp_path / "first", 1), colour(tmp_path / "run", 120)
+    assert after < 0.5 * before, (before, after)

@@ -13,6 +13,20 @@ from gadkit import ConfigError, VideoSpec
 from gadkit_plugins.dcgan.layout import SLOPE, check_labels, halvings, initialise, widths
 
 
+class Projection(nn.ConvTranspose2d):
+    """A transposed convolution of single pixels, computed as the matrix product that it is.
+
+    `(N, Z, 1, 1)` to `(N, C, h, w)` for a kernel of h x w, in channels-last order without a copy.
+    """
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """The layer's output; `output_size` is the kernel's."""
+        height, width = self.weight.shape[2:]
+        maps = input.flatten(1) @ self.weight.permute(0, 2, 3, 1).flatten(1)
+        maps = maps.view(-1, height, width, self.out_channels).permute(0, 3, 1, 2)
+        return maps if self.bias is None else maps + self.bias[:, None, None]
+
+
 class Generator(gadkit.Generator):
     """Transposed convolutions from a code to a frame (Radford et al. 2016, figure 1).
 
@@ -56,7 +70,7 @@ class Generator(gadkit.Generator):
         channels = widths(n, width, max_width)[::-1]
         entries = latent_dim + (label_dim if video.classes else 0)
         bias = norm == "none"
-        layers: list[nn.Module] = [nn.ConvTranspose2d(entries, channels[0], (base[0], base[1]), 1, 0, bias=bias)]
+        layers: list[nn.Module] = [Projection(entries, channels[0], (base[0], base[1]), bias=bias)]
         for before, after in zip(channels, [*channels[1:], video.channels], strict=True):
             if norm == "batch":
                 layers += [nn.BatchNorm2d(before), nn.ReLU(inplace=True)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,7 +140,9 @@ class Critic:
         for known, logits in self._known:
             if known is video:
                 return logits
-        logits = named_heads(self._discriminator(video, self._batch.labels, self._batch.times))
+        logits = named_heads(
+            self._discriminator(video, self._batch.labels, self._batch.times), len(video), self._discriminator.logits
+        )
         self._known.append((video, logits))
         return logits
 
@@ -150,14 +152,16 @@ class Critic:
         return torch.stack(total).sum(dim=0)
 
 
-def named_heads(logits: Logits) -> dict[str, Tensor]:
-    """Logits as named heads, at least float32; `ConfigError` where they are no `(B, K)`."""
-    heads = {"": logits} if isinstance(logits, Tensor) else dict(logits)
+def named_heads(logits: Logits, clips: int, count: int) -> dict[str, Tensor]:
+    """Logits as named heads, at least float32; `ConfigError` where they are no `(clips, count)`."""
+    heads = dict(logits) if isinstance(logits, Mapping) else {"": logits}
     for head, value in heads.items():
-        if value.dim() != 2:
+        if not isinstance(value, Tensor) or value.shape != (clips, count):
+            found = f"the shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"type {type(value).__name__}"
             raise ConfigError(
-                f"discriminator: its logits{f' {head!r}' if head else ''} have the shape {tuple(value.shape)}, "
-                "expected (B, K)."
+                f"discriminator: its logits{f' {head!r}' if head else ''} for {clips} clips have {found}, expected "
+                f"({clips}, {count}), with as many logits a clip as its attribute `logits` says; mend the "
+                "discriminator, or choose another one."
             )
     return {head: value if value.dtype == torch.float64 else value.float() for head, value in heads.items()}
 
@@ -179,8 +183,6 @@ class MinimaxGame:
         draws: int,
         optimiser: Callable[[str, list[nn.Parameter]], torch.optim.Optimizer],
     ) -> None:
-        assert session.discriminator is not None
-        assert session.loss is not None
         self._session = session
         self._discriminator: Discriminator = session.discriminator
         self._objective: Loss = session.loss
@@ -206,12 +208,15 @@ class MinimaxGame:
         torch.manual_seed(self._key.fold("torch", step).seed)  # for modules that draw from the global generator
 
     def losses(self, draw: int) -> tuple[Tensor, Tensor]:
-        """The generator's and the discriminator's loss on one graph."""
+        """The generator's and the discriminator's loss on one graph, in which each tensor is judged once."""
         batch = self._batch(draw, 0)
         fake = self._fake(batch)
+        if self._penalty is not None and self._penalty.double_backward:
+            batch.real.requires_grad_()
         critic = Critic(self._discriminator, batch)
         with self._session.engine.autocast():
-            return self._judge_generator(critic, batch, fake), self._judge_discriminator(critic, batch, fake)
+            judged = self._judge_discriminator(critic, batch, fake)
+            return self._judge_generator(critic, batch, fake), judged
 
     def _discriminator_loss(self, draw: int, piece: int, again: bool) -> Tensor:
         batch = self._batch(draw, piece)
@@ -256,14 +261,15 @@ class MinimaxGame:
         else:
             batch = self._batch(draw, piece)
             fake = self._fake(batch)
+        critic = Critic(self._discriminator, batch)
         with self._session.engine.autocast():
-            return self._judge_generator(Critic(self._discriminator, batch), batch, fake)
+            if self._objective.generator_needs_real:
+                with torch.no_grad():  # the generator moves nothing about the real clips
+                    critic.heads(batch.real)
+            return self._judge_generator(critic, batch, fake)
 
     def _judge_generator(self, critic: Critic, batch: Batch, fake: Tensor) -> Tensor:
-        real_heads: dict[str, Tensor] = {}
-        if self._objective.generator_needs_real:
-            with torch.no_grad():
-                real_heads = critic.heads(batch.real)
+        real_heads = critic.heads(batch.real) if self._objective.generator_needs_real else {}
         fake_heads = critic.heads(fake)
         loss = self._weigh({h: self._objective.generator(fake_heads[h], real_heads.get(h)) for h in fake_heads})
         self.meter.add("loss/generator", loss)
@@ -294,4 +300,10 @@ class MinimaxGame:
         codes, _ = session.assembler.codes(batch.noise.fold("codes"), batch.instants, batch.labels)
         with session.engine.autocast():
             video: Tensor = session.generator(codes, batch.labels)
+        if video.shape != batch.real.shape:
+            raise ConfigError(
+                f"generator: its video for {codes.shape[0]} clips of {codes.shape[1]} frames has the shape "
+                f"{tuple(video.shape)}, expected (B, T, C, H, W) = {tuple(batch.real.shape)}; mend the generator, or "
+                "choose another one."
+            )
         return video.to(session.engine.dtype)

@@ -10,9 +10,8 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from gadkit import ConfigError, Session, Trainer
-from gadkit.engine import Average, commit_statistics, group_batchnorm, statistics_groups
-from gadkit.engine.batchnorm import GroupedBatchNorm
+from gadkit import ConfigError, RunError, Session, Trainer
+from gadkit.engine import Average, Engine, GroupedBatchNorm, commit_statistics, group_batchnorm, statistics_groups
 from gadkit_plugins.minimax.game import Cut, MinimaxGame
 from gadkit_plugins.minimax.memory import activations, parameters, release
 
@@ -84,15 +83,16 @@ class MinimaxTrainer(Trainer):
 
     def fit(self, session: Session) -> str:
         """Trains; see `gadkit.Trainer.fit`."""
-        with _algorithms(self.deterministic):
+        with _algorithms(self.deterministic, session.engine):
             return self._fit(session)
 
     def memory(self, session: Session) -> float:
         """An estimate in bytes, from the graphs of two clips; see `gadkit.Trainer.memory`."""
         game = self.prepare(session, clips=2)
-        game.begin(0)
         clips = self.batch_size // (session.engine.world * self.accumulate)
-        estimate = parameters(game) + clips * activations(game, 2)
+        with _algorithms(self.deterministic, session.engine):
+            game.begin(0)
+            estimate = parameters(game) + clips * activations(game, 2)
         release(session.generator, session.assembler, session.discriminator)
         return estimate
 
@@ -178,24 +178,32 @@ class MinimaxTrainer(Trainer):
         state = session.restore()
         if state is None:
             return 0
-        session.generator.load_state_dict(state["generator"])
-        session.assembler.load_state_dict(state["assembler"])
-        session.discriminator.load_state_dict(state["discriminator"])
-        for name, module in average.modules.items():
-            module.load_state_dict(session.restored_model(name))
-        game.generator.load_state_dict(state["generator_player"])
-        game.discriminator.load_state_dict(state["discriminator_player"])
-        session.direction.load_state_dict(state["direction"])
-        return int(state["step"])
+        try:
+            session.generator.load_state_dict(state["generator"])
+            session.assembler.load_state_dict(state["assembler"])
+            session.discriminator.load_state_dict(state["discriminator"])
+            for name, module in average.modules.items():
+                module.load_state_dict(session.restored_model(name))
+            game.generator.load_state_dict(state["generator_player"])
+            game.discriminator.load_state_dict(state["discriminator_player"])
+            session.direction.load_state_dict(state["direction"])
+            return int(state["step"])
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise RunError(
+                f"{session.checkpoint}: does not fit the parts as they are installed now "
+                f"({' '.join(str(error).split())[:200]}); install the versions that environment.json names."
+            ) from error
 
 
 @contextmanager
-def _algorithms(deterministic: bool) -> Iterator[None]:
+def _algorithms(deterministic: bool, engine: Engine) -> Iterator[None]:
+    """Chooses PyTorch's algorithms for a block; afterwards they, and its global generator, are as they were."""
     before, benchmark = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
     torch.use_deterministic_algorithms(deterministic or before, warn_only=True)
     torch.backends.cudnn.benchmark = not deterministic
     try:
-        yield
+        with torch.random.fork_rng([engine.device] if engine.device.type == "cuda" else []):
+            yield
     finally:
         torch.use_deterministic_algorithms(before)
         torch.backends.cudnn.benchmark = benchmark

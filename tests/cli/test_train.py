@@ -1,0 +1,398 @@
+"""`gadkit train` as a person meets it: what it says, how it is stopped, and how it goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import select
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from small_runs import DISCRIMINATOR, NETS, SMALL, environment, files_of, same_tensors
+
+import gadkit
+from gadkit.runs.checkpoint import read_tensors
+from gadkit.runs.folder import Run
+
+ANSI = "\x1b"
+
+
+def steps(folder):
+    return [line["step"] for line in Run(Path(folder)).read_log()]
+
+
+# --- what it says ----------------------------------------------------------------------------------------------------
+
+
+def test_a_pipe_gets_plain_lines_with_everything_that_was_chosen(gadkit_command, clips):
+    done = gadkit_command.train(clips, "--out", "run", "--steps", "4", "--log-every", "2")
+    assert (done.code, done.err) == (0, "")
+    assert ANSI not in done.out
+    assert "\r" not in done.out
+    lines = done.out.splitlines()
+    for kind in ("generator", "assembler", "discriminator", "loss", "penalty", "direction", "trainer"):
+        (line,) = [line for line in lines if re.match(rf"{kind}\s+[\w-]+ \(gadkit {gadkit.__version__}\)", line)]
+        assert (", " in line and line.endswith(" parameters")) == (kind in ("generator", "discriminator"))
+    facts = "\n".join(lines)
+    for fact in (
+        rf"data\s+{clips}: 4 videos, 48 frames",
+        r"clips\s+8 frames of 16×16 at 25 Hz",
+        r"device\s+cpu \(.*\), fp32, 1 process",
+        r"training\s+recipe dcgan, 4 steps of 4 clips, seed 0",
+        r"memory\s+[\d.]+ [KMG]iB for a step",
+        r"step 2/4  [\d.]+ steps/s  0:00:0\d left  D -?\d.*D\(real\).*D\(fake\).*penalty.*G -?\d",
+        r"step 4/4 ",
+        r"wrote run/samples/step-000004\.mp4",
+        r"wrote run/checkpoints/step-000004",
+    ):
+        assert re.search(fact, facts), fact
+    assert lines[-1] == "Done: run. Make videos with: gadkit sample run --num 16 --grid --out videos.mp4"
+
+
+def test_the_line_at_the_end_makes_videos(gadkit_command, clips):
+    done = gadkit_command.train(clips, "--out", "run")
+    line = done.out.splitlines()[-1].partition("Make videos with: gadkit ")[2]
+    assert gadkit_command(*shlex.split(line)).code == 0
+    assert Path("videos.mp4").stat().st_size > 0
+
+
+def test_runs_are_numbered(gadkit_command, clips):
+    for _ in range(2):
+        assert gadkit_command.train(clips, "--steps", "1").code == 0
+    assert sorted(path.name for path in Path("runs").iterdir()) == ["00001-dcgan", "00002-dcgan"]
+
+
+def test_a_dry_run_makes_a_step_and_writes_nothing(gadkit_command, clips, tmp_path):
+    done = gadkit_command.train(clips, "--dry-run", "--out", "run", "--steps", "7")
+    assert (done.code, done.err) == (0, "")
+    assert "7 steps of 4 clips" in done.out
+    assert re.search(r"^step 1/1 .* D ", done.out, re.MULTILINE)
+    assert done.out.splitlines()[-1].startswith("Dry run: everything fits, one step was made, nothing was written")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_of_a_resumed_run_makes_the_next_step_and_leaves_the_run_as_it_was(gadkit_command, clips):
+    gadkit_command.train(clips, "--out", "run")
+    before = files_of(Path("run"))
+    done = gadkit_command("train", "--resume", "run", "--steps", "9", "--dry-run")
+    assert done.code == 0
+    assert re.search(r"^step 3/3 .* D ", done.out, re.MULTILINE)
+    assert files_of(Path("run")) == before
+
+
+def test_a_dry_run_refuses_what_a_run_refuses(gadkit_command, clips):
+    assert "found 17x17" in gadkit_command.train(clips, "--dry-run", "--resolution", "17").error
+
+
+# --- going on --------------------------------------------------------------------------------------------------------
+
+
+def test_a_time_limit_stops_with_a_checkpoint_and_the_run_goes_on(gadkit_command, clips):
+    began = time.monotonic()
+    done = gadkit_command.train(clips, "--out", "run", "--max-time", "1s", "--steps", "1000000", "--log-every", "1000")
+    assert (done.code, done.err) == (0, "")
+    assert time.monotonic() - began < 60
+    step = int(Run(Path("run")).find_checkpoint().name.removeprefix("step-"))
+    assert step > 1
+    last = done.out.splitlines()[-1]
+    assert last == f"Stopped with the checkpoint of step {step}. Go on with: gadkit train --resume run"
+    more = step + 3
+    assert gadkit_command("train", "--resume", "run", "--steps", str(more), "--max-time", "1h").code == 0
+    assert Run(Path("run")).find_checkpoint().name == f"step-{more:06d}"
+
+
+def test_a_finished_run_says_so_and_can_be_asked_for_more(gadkit_command, clips):
+    gadkit_command.train(clips, "--out", "run")
+    before = files_of(Path("run/checkpoints"))
+    done = gadkit_command("train", "--resume", "run")
+    assert done.code == 0
+    assert "all 2 steps are made already; ask for more with --steps" in done.out
+    assert files_of(Path("run/checkpoints")) == before
+    more = gadkit_command("train", "--resume", "run", "--steps", "3")
+    assert "going on after step 2" in more.out
+    assert Run(Path("run")).find_checkpoint().name == "step-000003"
+
+
+def test_a_plugin_file_is_asked_for_again(gadkit_command, clips, plugin_file):
+    plugin = ("--plugin", plugin_file)
+    done = gadkit_command.train(clips, *plugin, "--generator", "linear", "--out", "run", nets=DISCRIMINATOR)
+    assert done.code == 0
+    assert re.search(r"^generator +linear \(parts\.py\), 3,840 parameters", done.out, re.MULTILINE)
+    for command in (
+        ("train", "--resume", "run", "--steps", "3"),
+        ("sample", "run", "--out", "a.png"),
+        ("export", "run", "model"),
+    ):
+        error = gadkit_command(*command).error
+        assert "parts.py" in error
+        assert "with --plugin" in error
+    assert gadkit_command("train", "--resume", "run", "--steps", "3", *plugin).code == 0
+    assert gadkit_command("sample", "run", "--out", "a.png", *plugin).code == 0
+    assert gadkit_command("export", "run", "model", *plugin).code == 0
+    card = Path("model/README.md").read_text()
+    assert "gadkit sample . --plugin parts.py" in card
+    assert "gadkit.load(\".\", plugins=['parts.py'])" in card
+    assert "pip install gadkit\n" in card
+
+    plugin_file.write_text(plugin_file.read_text() + "\n# changed\n")
+    error = gadkit_command("train", "--resume", "run", "--steps", "4", *plugin).error
+    assert "SHA-256" in error
+    assert "it changed" in error
+
+
+# --- signals ---------------------------------------------------------------------------------------------------------
+
+LONG = ("--steps", "1000000", "--log-every", "1", "--out", "run")
+
+
+def start(folder, *arguments, **streams):
+    return subprocess.Popen(
+        [sys.executable, "-u", "-m", "gadkit", "train", *map(str, arguments)],
+        cwd=folder,
+        env=environment(),
+        text=True,
+        **streams,
+    )
+
+
+def test_ctrl_c_saves_and_the_printed_line_goes_on(gadkit_command, tmp_path, clips):
+    arguments = ("--data", clips, *SMALL, *NETS, *LONG)
+    process = start(tmp_path, *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with process:
+        for line in process.stdout:
+            if line.startswith("step 3/"):
+                break
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == "gadkit: finishing the step and saving; Ctrl-C again to stop at once.\n"
+    step = int(Run(tmp_path / "run").find_checkpoint().name.removeprefix("step-"))
+    last = out.splitlines()[-1]
+    assert last == f"Stopped with the checkpoint of step {step}. Go on with: gadkit train --resume run"
+    assert step >= 3
+    assert steps(tmp_path / "run")[-1] == step
+    assert (tmp_path / "run" / "samples" / f"step-{step:06d}.mp4").is_file()
+
+    words = shlex.split(last.partition("Go on with: gadkit ")[2])
+    done = gadkit_command(*words, "--steps", str(step + 2))
+    assert done.code == 0
+    assert steps(tmp_path / "run") == list(range(1, step + 3))
+    assert gadkit_command.train(clips, "--out", "unbroken", "--log-every", "1", "--steps", str(step + 2)).code == 0
+    ends = [Run(Path(name)).find_checkpoint() for name in ("run", "unbroken")]
+    assert same_tensors(*(read_tensors(end, "training.safetensors") for end in ends))
+
+
+def test_ctrl_c_before_the_first_step_ends_at_once_and_leaves_nothing(gadkit_command, clips, tmp_path, monkeypatch):
+    def prepare(*arguments, **named):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+
+    monkeypatch.setattr("gadkit.runs.training.prepare", prepare)
+    done = gadkit_command.train(clips, "--out", "run")
+    assert done.code == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_second_ctrl_c_ends_within_the_step(gadkit_command, clips, monkeypatch):
+    from gadkit_plugins.gad.alternating import Alternating
+
+    step, made = Alternating.step, []
+
+    def interrupted(self, game):
+        made.append(1)
+        if len(made) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+        step(self, game)
+
+    monkeypatch.setattr(Alternating, "step", interrupted)
+    done = gadkit_command.train(clips, "--steps", "9", "--out", "run", "--set", "trainer.checkpoint_every=1")
+    assert (done.code, len(made)) == (130, 3)
+    last = done.out.splitlines()[-1]
+    assert last == "Stopped with the checkpoint of step 2. Go on with: gadkit train --resume run"
+    assert Run(Path("run")).find_checkpoint().name == "step-000002"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again(gadkit_command, tmp_path, clips):
+    process = start(tmp_path, "--data", clips, *SMALL, *NETS, *LONG, stdout=subprocess.PIPE)
+    with process:
+        for line in process.stdout:
+            if line.startswith("step 2/"):
+                break
+        process.kill()
+    assert Run(tmp_path / "run").checkpoints() == []
+    assert "no checkpoint yet" in gadkit_command("sample", "run").error
+    assert "continue it with --resume run" in gadkit_command.train(clips, "--out", "run").error
+    assert gadkit_command("train", "--resume", "run", "--steps", "3").code == 0
+    assert steps("run") == [1, 2, 3]
+    gadkit_command.train(clips, "--out", "unbroken", "--steps", "3")
+    ends = [Run(Path(name)).find_checkpoint() for name in ("run", "unbroken")]
+    assert same_tensors(*(read_tensors(end, "training.safetensors") for end in ends))
+
+
+# --- a terminal ------------------------------------------------------------------------------------------------------
+
+
+class Screen:
+    """A terminal of the few codes that a live bar uses; any other makes it fail."""
+
+    CODE = re.compile(r"\x1b\[(\??)([\d;]*)([A-Za-z])")
+
+    def __init__(self, columns: int) -> None:
+        self.columns = columns
+        self.lines = [""]
+        self.row = self.column = 0
+
+    def feed(self, text: str) -> None:
+        position = 0
+        while position < len(text):
+            letter = text[position]
+            if letter == "\x1b":
+                code = self.CODE.match(text, position)
+                assert code, text[position : position + 12]
+                self._control(*code.groups())
+                position = code.end()
+                continue
+            position += 1
+            if letter == "\r":
+                self.column = 0
+            elif letter == "\n":
+                self._down()
+            else:
+                assert letter.isprintable(), repr(letter)
+                if self.column == self.columns:
+                    self.column = 0
+                    self._down()
+                line = self.lines[self.row].ljust(self.column)
+                self.lines[self.row] = line[: self.column] + letter + line[self.column + 1 :]
+                self.column += 1
+
+    def _down(self) -> None:
+        self.row += 1
+        if self.row == len(self.lines):
+            self.lines.append("")
+
+    def _control(self, private: str, number: str, letter: str) -> None:
+        if letter == "m" or private:  # colours, and whether the cursor shows
+            return
+        if letter == "A":
+            self.row -= int(number or 1)
+            assert self.row >= 0
+        elif (letter, number) == ("K", "2"):
+            self.lines[self.row] = ""
+        else:
+            raise AssertionError(f"code {number}{letter}")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are Unix's")
+@pytest.mark.parametrize("interrupt", [False, True], ids=["to the end", "interrupted"])
+def test_a_terminal_shows_a_live_bar_and_is_left_tidy(tmp_path, clips, interrupt):
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 80, 0, 0))
+    count = "1000000" if interrupt else "40"
+    arguments = ("--data", clips, *SMALL, *NETS, "--steps", count, "--log-every", "2", "--out", "run")
+    variables = environment(TERM="xterm-256color", COLUMNS="80", LINES="40")
+    variables.pop("CI", None)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gadkit", "train", *map(str, arguments)],
+        cwd=tmp_path,
+        env=variables,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    raw, sent = b"", False
+    with contextlib.suppress(OSError):  # the end of a pseudo-terminal
+        while select.select([ours], [], [], 60)[0] and (piece := os.read(ours, 65536)):
+            raw += piece
+            if interrupt and not sent and b"D(fake)" in raw:
+                process.send_signal(signal.SIGINT)
+                sent = True
+    os.close(ours)
+    assert process.wait(timeout=60) == (130 if interrupt else 0)
+    text = raw.decode()
+    assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1  # the cursor was hidden and is back
+    screen = Screen(80)
+    screen.feed(text)
+    shown = [line.rstrip() for line in screen.lines if line.strip()]
+    assert re.fullmatch(r"part +name +provider +parameters", shown[0])
+    (bar,) = [line for line in shown if line.startswith("training ━")]
+    assert re.fullmatch(r"training ━+[╸╺━]* \d+/\d+ [\d.]+ steps/s \d+:\d\d:\d\d", bar)
+    numbers = shown[shown.index(bar) + 1]
+    assert re.match(r"D -?[\d.e-]+  D\(real\) \S+  D\(fake\) \S+  penalty \S+  G \S+$", numbers)
+    assert [line for line in shown if line.startswith("D ")] == [numbers]
+    assert any(line.startswith("wrote run/checkpoints/step-") for line in shown[: shown.index(bar)])
+    step = int(Run(tmp_path / "run").find_checkpoint().name.removeprefix("step-"))
+    assert f" {step}/{count} " in bar
+    ending = " ".join(shown[shown.index(numbers) + 1 :])  # the last line is longer than the screen is wide
+    if interrupt:
+        assert ending == f"Stopped with the checkpoint of step {step}. Go on with: gadkit train --resume run"
+    else:
+        assert ending == "Done: run. Make videos with: gadkit sample run --num 16 --grid --out videos.mp4"
+
+
+def test_what_a_terminal_shows_while_the_last_step_is_made(tmp_path):
+    from rich.console import Console
+
+    from gadkit.cli.progress import LiveReporter
+
+    file = io.StringIO()
+    reporter = LiveReporter(Console(file=file, force_terminal=True, width=80), dry_run=False)
+    with reporter.bar:
+        reporter.started(0, 9)
+        reporter.logged(1, {"loss/generator": 0.25})
+        reporter.stopping()
+        reporter.logged(2, {"loss/generator": 0.5})  # which must not hide that the end is near
+        reporter.bar.refresh()
+        seen = file.getvalue()
+        reporter.ended(tmp_path, 0, "stopped")
+    assert "finishing the step and saving; Ctrl-C again to stop at once." in seen
+    assert "G 0.5" not in seen
+    screen = Screen(80)
+    screen.feed(file.getvalue().replace("\n", "\r\n"))
+    bar, numbers, *ending = (line.rstrip() for line in screen.lines if line.strip())
+    assert bar.startswith("training ━")
+    assert numbers == "G 0.5"
+    sentence = f"Stopped before the first checkpoint. Go on with: gadkit train --resume {tmp_path}"
+    assert "".join(line.strip() for line in ending).replace(" ", "") == sentence.replace(" ", "")
+
+
+def test_no_live_bar_in_ci_or_on_a_dumb_terminal(monkeypatch):
+    from gadkit.cli import progress
+
+    class Terminal:
+        encoding = "utf-8"
+
+        def isatty(self):
+            return True
+
+        def write(self, text):
+            return len(text)
+
+        def flush(self):
+            pass
+
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    kinds = []
+    for variables in ({"TERM": "xterm"}, {"TERM": "dumb"}, {"TERM": "xterm", "CI": "true"}):
+        monkeypatch.delenv("CI", raising=False)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        with progress.console_reporter(dry_run=False) as reporter:
+            kinds.append(type(reporter))
+    assert kinds == [progress.LiveReporter, progress.ConsoleReporter, progress.ConsoleReporter]
