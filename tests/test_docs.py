@@ -46,16 +46,17 @@ def commands() -> dict[str, Any]:
 
 
 def lines() -> list[Any]:
-    """Every `gadkit ...` line of a shell block."""
+    """Every `gadkit ...` command of a shell block: a line, or a part of one between `&&`."""
     found = []
     for page in PAGES:
         for block in blocks(page, "sh"):
             for line in block.splitlines():
-                words = shlex.split(line, comments=True)
-                if "gadkit" in words[:1] or words[-2:-1] == ["gadkit"]:
-                    found.append(pytest.param(words[1:], id=f"{page.name}: {line.partition('#')[0].strip()}"))
-                elif "-m" in words and "gadkit" in words:
-                    found.append(pytest.param(words[words.index("gadkit") + 1 :], id=f"{page.name}: {line.strip()}"))
+                for part in line.split("&&"):
+                    words = shlex.split(part, comments=True)
+                    if "-m" in words and "gadkit" in words:
+                        words = words[words.index("gadkit") :]
+                    if "gadkit" in words[:1]:
+                        found.append(pytest.param(words[1:], id=f"{page.name}: {part.partition('#')[0].strip()}"))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -60,6 +61,8 @@ app.add_typer(plugins_app, name="plugins")
 
 def main() -> None:
     """Runs the command line and exits: 0, or 2 for what the user can mend, 130 for Ctrl-C, 1 for a fault of gadkit."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a letter that the output cannot show must not end a training
+        sys.stdout.reconfigure(errors="replace")
     sys.exit(run(app))
 
 

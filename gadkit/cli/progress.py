@@ -19,6 +19,13 @@ from gadkit.runs.reporter import Plan, Reporter
 _STOPPING = "finishing the step and saving; Ctrl-C again to stop at once."
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """The reader of a pipe went away, as `head` does: training goes on without it."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+
+
 class ConsoleReporter(Reporter):
     """Plain lines: what is shown where nobody watches a terminal.
 
@@ -171,7 +178,7 @@ class LiveReporter(ConsoleReporter):
 @contextmanager
 def console_reporter(*, dry_run: bool) -> Iterator[ConsoleReporter]:
     """The reporter that fits where the output goes: a terminal that somebody watches, or anything else."""
-    console = Console()
+    console = _Console()
     watched = console.file.isatty() and not console.is_dumb_terminal and not os.environ.get("CI")
     if not watched:
         yield ConsoleReporter(console, dry_run)

@@ -321,6 +321,13 @@ def test_wherever_the_disk_is_full_the_file_is_named_and_the_run_goes_on_after_i
     assert [line["step"] for line in Run(Path("run")).read_log()] == [1, 2, 3, 4, 5, 6]
 
 
+def test_a_disk_that_is_full_is_told_at_the_next_line_of_the_log(gadkit_command, clips, monkeypatch):
+    _full_for_samples(monkeypatch)
+    done = gadkit_command.train(clips, "--out", "run", "--steps", "99", "--log-every", "1", "--sample-every", "50")
+    assert "step-000050.mp4 cannot be written" in done.error
+    assert 50 <= Run(Path("run")).read_log()[-1]["step"] < 99
+
+
 def test_a_disk_that_is_full_at_once_leaves_nothing_in_the_way(gadkit_command, clips, tmp_path, monkeypatch):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("gadkit.runs.folder.os.fsync", _full)
