@@ -183,6 +183,10 @@ class RunConfig:
         complete = validate(entry.load(), given, "data", f"dataset {entry.name!r}")
         return dataclasses.replace(self, data=DataSection(self.data.path, entry.qualified, complete))
 
+    def with_path(self, path: Path) -> RunConfig:
+        """A copy with the data at `path`."""
+        return dataclasses.replace(self, data=dataclasses.replace(self.data, path=str(path)))
+
     def to_dict(self) -> dict[str, Any]:
         """The complete configuration in plain values, as `config.toml` has it; what is `None` is left out."""
         document: dict[str, Any] = {

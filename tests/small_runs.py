@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,9 +13,12 @@ from typing import Any
 
 import pytest
 from clips import encode, moving
+from synthetic import Squares
 
+import gadkit
 from gadkit.cli.app import app, run
 from gadkit.registry import get_registry
+from gadkit.runs.training import Outcome
 
 #: Flags that make `gadkit train` small; the clips of `folder_of_clips` fit them.
 SMALL = (
@@ -25,6 +29,15 @@ SMALL = (
 GENERATOR = ("--set", "generator.width=8", "--set", "generator.latent_dim=8", "--set", "generator.motion_dim=4")
 DISCRIMINATOR = ("--set", "discriminator.width=8")
 NETS = GENERATOR + DISCRIMINATOR
+
+#: Settings of `gadkit.train` that make the nets small.
+SETTINGS = {
+    "generator.width": 8,
+    "generator.latent_dim": 8,
+    "generator.motion_dim": 4,
+    "discriminator.width": 8,
+    "trainer.samples": 2,
+}
 
 #: A plugin file with a generator, and with parts that fit nothing.
 PLUGIN = '''
@@ -196,3 +209,15 @@ def files_of(folder: Path) -> dict[str, bytes]:
 def same_tensors(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether two sets of named tensors are equal, bit for bit."""
     return one.keys() == other.keys() and all(one[name].equal(other[name]) for name in one)
+
+
+def small(out: str | Path, **choices: Any) -> Outcome:
+    """`gadkit.train` for a moment on 16×16 squares."""
+    base = {"dataset": Squares, "resolution": 16, "frames": 8, "steps": 2, "batch_size": 4}
+    base |= {"device": "cpu", "precision": "fp32", "recipe": "dcgan", "set": SETTINGS}
+    return gadkit.train(out=out, **(base | choices))
+
+
+def config(run: str | Path) -> dict[str, Any]:
+    """A run's configuration."""
+    return tomllib.loads((Path(run) / "config.toml").read_text())

@@ -202,8 +202,6 @@ def resolve_config(
         elif isinstance(value, Path):
             value = str(value)
         flags[key] = value
-    if "data.path" in flags:
-        flags["data.path"] = str(Path(flags["data.path"]).absolute())
     if resolution is not None:
         width, height = (resolution, resolution) if isinstance(resolution, int) else resolution
         flags |= {"video.width": width, "video.height": height}
@@ -212,7 +210,9 @@ def resolve_config(
         sets = ()
     if recipe is None and file is None:
         recipe = "dcgan" if "data.path" in flags else "demo"
-    return RunConfig.resolve(registry, recipe=recipe, file=None if file is None else Path(file), flags=flags, sets=sets)
+    file = None if file is None else Path(file)
+    config = RunConfig.resolve(registry, recipe=recipe, file=file, flags=flags, sets=sets)
+    return config if config.data.path is None else config.with_path(Path(config.data.path).absolute())
 
 
 def open_data(registry: Registry, config: RunConfig, engine: Engine, reporter: Reporter) -> tuple[RunConfig, ClipStore]:

@@ -67,7 +67,7 @@ def test_data_without_videos(gadkit_command, tmp_path):
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.txt").write_text("x")
     error = gadkit_command.train(tmp_path / "notes").error
-    assert f"{tmp_path / 'notes'} holds no videos but 1 .txt; expected video files, such as .mp4" in error
+    assert f"{tmp_path / 'notes'} holds no videos: found 1 .txt, expected video files, such as .mp4" in error
 
 
 def test_a_corrupt_video_among_good_ones_is_named_skipped_and_counted(gadkit_command, tmp_path):

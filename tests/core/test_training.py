@@ -1,34 +1,26 @@
-"""`gadkit.train` in Python: settings and their order, runs that are run again, trackers, and what a run records."""
+"""`gadkit.train` in Python: settings and their order, runs that are run again, and what a run records."""
 
 from __future__ import annotations
 
 import json
-import logging
 import tomllib
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 import torch
-from plugins_fixtures import importable, write_package
 from safetensors.torch import load_file
-from small_runs import PLUGIN, files_of, folder_of_clips, own_registry, same_tensors
+from small_runs import PLUGIN, SETTINGS, config, files_of, folder_of_clips, own_registry, same_tensors, small
 from synthetic import Squares
 from torch import nn
 
 import gadkit
 from gadkit import ConfigError, Generator, PluginError, RunError
+from gadkit.registry import get_registry
 from gadkit.runs.checkpoint import read_tensors
 from gadkit.runs.folder import Run
 from gadkit.runs.reporter import Reporter
-
-SETTINGS = {
-    "generator.width": 8,
-    "generator.latent_dim": 8,
-    "generator.motion_dim": 4,
-    "discriminator.width": 8,
-    "trainer.samples": 2,
-}
+from gadkit.runs.training import resolve_config
 
 
 @pytest.fixture(autouse=True)
@@ -45,17 +37,6 @@ def _empty_folder(tmp_path, monkeypatch):
 def recipe(name="dcgan"):
     """What a bundled recipe says."""
     return tomllib.loads(gadkit.registry.get_registry().find("recipe", name).text())
-
-
-def small(out, **choices):
-    """A training of a moment on 16×16 squares."""
-    base = {"dataset": Squares, "resolution": 16, "frames": 8, "steps": 2, "batch_size": 4}
-    base |= {"device": "cpu", "precision": "fp32", "recipe": "dcgan", "set": SETTINGS}
-    return gadkit.train(out=out, **(base | choices))
-
-
-def config(run):
-    return tomllib.loads((Path(run) / "config.toml").read_text())
 
 
 def end(run):
@@ -253,93 +234,6 @@ def test_plugin_files(tmp_path):
         assert torch.equal(gadkit.load("run", device="cpu", plugins=["parts.py"]).sample(), wanted)
 
 
-# --- trackers --------------------------------------------------------------------------------------------------------
-
-TRACKER = """
-from gadkit import hookimpl
-
-calls = []
-
-@hookimpl
-def gadkit_run_started(folder, config, step):
-    calls.append(("started", folder, config, step))
-
-@hookimpl
-def gadkit_step_logged(folder, step, values):
-    calls.append(("logged", folder, step, values))
-
-@hookimpl
-def gadkit_samples_written(folder, step, path):
-    calls.append(("samples", folder, step, path, path.stat().st_size))
-
-@hookimpl
-def gadkit_run_ended(folder, step, reason):
-    calls.append(("ended", folder, step, reason))
-"""
-
-
-def tracked(site, text, **choices):
-    """What a tracker in an installed package saw of a training."""
-    with importable(site), own_registry():
-        write_package(site, "acme-tracker", text, module="acme_tracker")
-        import acme_tracker
-
-        small("run", **choices)
-        return acme_tracker.calls
-
-
-def test_trackers_are_told_everything_once_and_in_order(tmp_path):
-    calls = tracked(tmp_path / "site", TRACKER, steps=4, log_every=2, set=SETTINGS | {"trainer.sample_every": 2})
-    run = Path("run")
-    assert [call[0] for call in calls if call[0] != "samples"] == ["started", "logged", "logged", "ended"]
-    assert calls[0] == ("started", run, config(run), 0)
-    lines = [{k: v for k, v in line.items() if k not in ("step", "seconds")} for line in Run(run).read_log()]
-    assert [call[1:] for call in calls if call[0] == "logged"] == [(run, 2, lines[0]), (run, 4, lines[1])]
-    assert all(isinstance(value, float) for line in lines for value in line.values())
-    samples = [call for call in calls if call[0] == "samples"]
-    assert [call[1:4] for call in samples] == [(run, step, run / "samples" / f"step-{step:06d}.mp4") for step in (2, 4)]
-    assert all(call[4] > 0 for call in samples)
-    assert calls[-1] == ("ended", run, 4, "finished")
-
-
-def test_trackers_are_told_how_a_run_goes_on_and_ends(tmp_path, monkeypatch):
-    import threading
-
-    stop = threading.Event()
-    stop.set()
-    calls = tracked(tmp_path / "site", TRACKER, steps=4, stop=stop)
-    assert calls[-1] == ("ended", Path("run"), 1, "stopped")
-    with importable(tmp_path / "site"), own_registry():
-        import acme_tracker
-
-        gadkit.train(resume="run", dataset=Squares)
-        assert acme_tracker.calls[0][3] == 1
-        assert acme_tracker.calls[-1] == ("ended", Path("run"), 4, "finished")
-        acme_tracker.calls.clear()
-        monkeypatch.setattr("gadkit_plugins.gad.alternating.Alternating.step", lambda self, game: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            gadkit.train(resume="run", steps=6)
-        assert acme_tracker.calls[-1] == ("ended", Path("run"), 4, "failed")
-
-
-@pytest.mark.parametrize("name", ["run_started", "step_logged", "samples_written", "run_ended"])
-def test_a_tracker_that_fails_does_not_stop_the_run(tmp_path, caplog, name):
-    head = f"def gadkit_{name}("
-    before, after = TRACKER.split(head)
-    arguments, _, rest = after.partition(":\n")
-    text = f"{before}{head}{arguments}:\n    raise SystemExit('no connection')\n{rest}"
-    with caplog.at_level(logging.WARNING):
-        calls = tracked(tmp_path / "site", text, steps=4, log_every=1)
-    assert Run(Path("run")).find_checkpoint().name == "step-000004"
-    (warning,) = [record.message for record in caplog.records if "acme" in record.message]
-    assert f"its hook 'gadkit_{name}' raised SystemExit: no connection" in warning
-    assert ("ended" in [call[0] for call in calls]) is False or name == "run_ended"
-
-
-def test_a_dry_run_tells_trackers_nothing(tmp_path):
-    assert tracked(tmp_path / "site", TRACKER, dry_run=True) == []
-
-
 # --- what a run records and tells ------------------------------------------------------------------------------------
 
 
@@ -432,3 +326,10 @@ def test_a_process_that_only_computes_writes_nothing(monkeypatch):
     outcome = small("run")
     assert outcome.path is None
     assert not Path("run").exists()
+
+
+def test_a_relative_data_path_is_written_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "choices.toml").write_text('[data]\npath = "clips"\n')
+    config = resolve_config(get_registry(), "choices.toml", None, {}, (), (), None)
+    assert config.data.path == str(tmp_path / "clips")

@@ -137,7 +137,7 @@ def test_what_is_missing_is_said(tmp_path):
     for name in ("a.txt", "b.txt", "c.zip", "README"):
         (tmp_path / name).write_text("")
     for kind in (Videos, Frames):
-        with pytest.raises(DataError, match=r"2 \.txt, 1 .*; expected") as error:
+        with pytest.raises(DataError, match=r"2 \.txt, 1 .*, expected") as error:
             kind(tmp_path).sources()
         assert str(tmp_path) in str(error.value)
     with pytest.raises(DataError, match="is a file"):

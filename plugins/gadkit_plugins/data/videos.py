@@ -41,7 +41,7 @@ class Videos(Dataset):
             found = [file for _, files in tree.folders(self.path) for file in files if tree.is_video(file)]
         if not found:
             raise DataError(
-                f"{self.path} holds no videos but {tree.contents(self.path)}; expected video files, such as .mp4 or "
+                f"{self.path} holds no videos: found {tree.contents(self.path)}, expected video files, such as .mp4 or "
                 ".webm, or folders of images."
             )
         single = self.path.is_file()

@@ -9,8 +9,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 import gadkit
-from gadkit import ConfigError, Discriminator, Noise, VideoSpec
-from gadkit_plugins.dcgan.layout import check_frames, check_labels, frame_times, full_precision, projection
+from gadkit import ConfigError, VideoSpec
+from gadkit_plugins.dcgan.framewise import Framewise
+from gadkit_plugins.dcgan.layout import check_labels
 
 _SLOPE = 0.3  # Keras' LeakyReLU
 
@@ -98,7 +99,7 @@ class _ChannelsFirst(nn.Module):
         return x.permute(0, 3, 1, 2)
 
 
-class ArticleDiscriminator(Discriminator):
+class ArticleDiscriminator(Framewise):
     """The article's discriminator: two strided convolutions and two dense layers of one unit.
 
     Conv 256 -> Conv 512 -> flatten -> Dense 1 -> Dense 1, LeakyReLU(.3) after the convolutions. Judges each frame on
@@ -109,12 +110,8 @@ class ArticleDiscriminator(Discriminator):
         frames: How many frames of a clip it looks at, drawn anew each time; 0 for all.
     """
 
-    memory_format = torch.channels_last
-
     def __init__(self, video: VideoSpec, *, frames: Annotated[int, Field(ge=0)] = 1) -> None:
-        super().__init__(video)
-        self.frames = frames
-        self.logits = check_frames(video, frames)
+        super().__init__(video, frames)
         high, wide = _quarter(video)
         self.trunk = nn.Sequential(
             nn.Conv2d(video.channels, 256, 4, 2, 1),
@@ -129,24 +126,7 @@ class ArticleDiscriminator(Discriminator):
             self.embedding = nn.Embedding(video.classes, 512 * high * wide)
             nn.init.xavier_uniform_(self.embedding.weight)
 
-    def times(self, noise: Noise) -> Tensor | None:
-        """`frames` distinct frame numbers a clip, int64 `(B, frames)`, ascending; `None` for all."""
-        return frame_times(self.video, self.frames, noise)
-
-    def _features(self, video: Tensor) -> Tensor:
-        maps: Tensor = self.trunk(video.flatten(0, 1))
-        return full_precision(maps).flatten(1)
-
-    def features(self, video: Tensor, labels: Tensor | None = None, times: Tensor | None = None) -> Tensor:
-        """The second convolution's output, flattened, its mean over the frames: `(B, F)`."""
-        return self._features(video).view(*video.shape[:2], -1).mean(dim=1)
-
-    def forward(self, video: Tensor, labels: Tensor | None = None, times: Tensor | None = None) -> Tensor:
-        """Video `(B, N, C, H, W)` to logits `(B, N)`, one a frame; see `gadkit.Discriminator.forward`."""
-        labels = check_labels(self.video, labels)
-        if labels is not None:
-            labels = labels.repeat_interleave(video.shape[1])
-        features = self._features(video)
-        with torch.autocast(video.device.type, enabled=False):
-            logits: Tensor = self.dense(features) + projection(self.embedding, features, labels)
-        return logits.reshape(video.shape[:2])
+    def judge(self, features: Tensor) -> Tensor:
+        """The two dense layers."""
+        logits: Tensor = self.dense(features)
+        return logits

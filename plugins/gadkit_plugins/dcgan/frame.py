@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from gadkit import Discriminator, Noise, VideoSpec
+from gadkit import VideoSpec
+from gadkit_plugins.dcgan.framewise import Framewise
 from gadkit_plugins.dcgan.layout import (
     SLOPE,
-    check_frames,
-    check_labels,
-    frame_times,
-    full_precision,
     halvings,
     initialise,
-    projection,
     widths,
 )
 
 
-class FrameDiscriminator(Discriminator):
+class FrameDiscriminator(Framewise):
     """Strided convolutions from a frame to a logit (Radford et al. 2016).
 
     Judges each frame on its own: logits `(B, N)`, one a frame that it looks at. At 64x64 it is the network of PyTorch's
@@ -37,8 +32,6 @@ class FrameDiscriminator(Discriminator):
         frames: How many frames of a clip it looks at, drawn anew each time; 0 for all.
     """
 
-    memory_format = torch.channels_last
-
     def __init__(
         self,
         video: VideoSpec,
@@ -48,9 +41,7 @@ class FrameDiscriminator(Discriminator):
         norm: Literal["batch", "none"] = "batch",
         frames: Annotated[int, Field(ge=0)] = 1,
     ) -> None:
-        super().__init__(video)
-        self.frames = frames
-        self.logits = check_frames(video, frames)
+        super().__init__(video, frames)
         n, *base = halvings(video)
         channels = widths(n, width, max_width)
         bias = norm == "none"
@@ -69,25 +60,6 @@ class FrameDiscriminator(Discriminator):
             # the embedding is the label's own part of the last layer, so it begins at that layer's scale
             nn.init.normal_(self.embedding.weight, 0.0, float(self.last.weight.detach().std()))
 
-    def times(self, noise: Noise) -> Tensor | None:
-        """`frames` distinct frame numbers a clip, int64 `(B, frames)`, ascending; `None` for all."""
-        return frame_times(self.video, self.frames, noise)
-
-    def _features(self, video: Tensor) -> Tensor:
-        maps: Tensor = self.trunk(video.flatten(0, 1))
-        return full_precision(maps).flatten(1)
-
-    def features(self, video: Tensor, labels: Tensor | None = None, times: Tensor | None = None) -> Tensor:
-        """The last feature maps, flattened, their mean over the frames: `(B, F)`."""
-        return self._features(video).view(*video.shape[:2], -1).mean(dim=1)
-
-    def forward(self, video: Tensor, labels: Tensor | None = None, times: Tensor | None = None) -> Tensor:
-        """Video `(B, N, C, H, W)` to logits `(B, N)`, one a frame; see `gadkit.Discriminator.forward`."""
-        labels = check_labels(self.video, labels)
-        if labels is not None:
-            labels = labels.repeat_interleave(video.shape[1])
-        features = self._features(video)
-        with torch.autocast(video.device.type, enabled=False):
-            logits = nn.functional.linear(features, self.last.weight.flatten(1), self.last.bias)
-            logits = logits + projection(self.embedding, features, labels)
-        return logits.reshape(video.shape[:2])
+    def judge(self, features: Tensor) -> Tensor:
+        """The last convolution, as the dense layer that it is on its whole input."""
+        return nn.functional.linear(features, self.last.weight.flatten(1), self.last.bias)

@@ -139,7 +139,7 @@ class MinimaxTrainer(Trainer):
         if self.batch_size % parts:
             raise ConfigError(
                 f"trainer.batch_size: found {self.batch_size}, expected a multiple of {parts} "
-                f"({engine.world} processes × {self.accumulate} micro-batches)."
+                f"(processes: {engine.world}, micro-batches of each: {self.accumulate})."
             )
         cut = Cut(batch_size=self.batch_size, world=engine.world, rank=engine.rank, pieces=self.accumulate)
         own = cut.micro_batch
