@@ -51,8 +51,8 @@ class Frames(Dataset):
                 sources.append(Source(name=name, label=label, files=images))
         if not sources:
             raise DataError(
-                f"{self.path} holds no images: found {tree.contents(self.path)}, expected folders of image files, such as "
-                ".png or .jpg, one folder a video."
+                f"{self.path} holds no images: found {tree.contents(self.path)}, expected folders of image files, "
+                "such as .png or .jpg, one folder a video."
             )
         return sorted(sources, key=lambda source: tree.natural(source.name))
 
