@@ -63,7 +63,7 @@ class Meter:
         """The means since the last read, over all processes; one transfer from the device."""
         if not self._sums:
             return {}
-        means = torch.stack([(self._sums[name] / self._counts[name]).to(torch.float32) for name in self._sums])
+        means = torch.stack([(self._sums[name] / self._counts[name]).to(engine.dtype) for name in self._sums])
         engine.average_([means])
         values = dict(zip(self._sums, means.tolist(), strict=True))
         self._sums.clear()

@@ -199,7 +199,7 @@ def test_two_processes_equal_one(tmp_path):
         apart = furthest(weights(tmp_path / "one" / case), weights(tmp_path / "two" / case))
         assert apart < 1e-9, f"{case}: {apart}"
         losses = [[line["loss/discriminator"] for line in logged(tmp_path / side / case)] for side in ("one", "two")]
-        assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+        assert losses[0] == pytest.approx(losses[1], abs=1e-9)
 
 
 LOSSES = ["minimax", "nonsaturating", "hinge", "lsgan", "wasserstein", "rpgan"]
