@@ -192,7 +192,7 @@ def _encode(
     first = next(frames)
     pad = [(0, first.shape[0] % 2), (0, first.shape[1] % 2), (0, 0)]
     scaler = VideoReformatter()
-    # Without identifiers and times of writing: equal frames make equal files.
+    # Without random identifiers and times of writing.
     with av.open(str(path), "w", options={"fflags": "+bitexact", **container_options}) as container:
         stream: Any = container.add_stream(codec, rate=rate, options=options)
         stream.height, stream.width = (size + extra for size, (_, extra) in zip(first.shape, pad[:2], strict=False))

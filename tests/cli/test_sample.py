@@ -136,7 +136,9 @@ def test_a_checkpoint_by_step(gadkit_command, trained):
 def test_samples_of_the_training_are_those_of_the_loaded_model(gadkit_command, trained):
     flags = ("--num", "2", "--grid", "--length", "16", "--seed", "0", "--out", "a.mp4")
     assert gadkit_command("sample", trained, *flags).code == 0
-    assert Path("a.mp4").read_bytes() == (trained / "samples" / "step-000002.mp4").read_bytes()
+    shown, made = frames(trained / "samples" / "step-000002.mp4"), frames(Path("a.mp4"))
+    assert shown.shape == made.shape
+    assert np.abs(shown.astype(int) - made).max() <= 6  # levels: x264 may code the same frames in two ways
 
 
 def test_labels_choose_the_class(gadkit_command, labelled):

@@ -119,7 +119,8 @@ def test_a_runs_own_configuration_makes_an_equal_run(tmp_path):
     gadkit.train(config="first/config.toml", out="again")
     assert config("first") == config("again")
     assert same_tensors(end("first"), end("again"))
-    assert files_of(Path("first/samples")) == files_of(Path("again/samples"))
+    first, again = (gadkit.load(name, device="cpu").sample(num=2, length=16) for name in ("first", "again"))
+    assert torch.equal(first, again)
     gadkit.train(config="first/config.toml", out="other", seed=12)
     assert not same_tensors(end("first"), end("other"))
     changed = {key for key, value in config("first").items() if value != config("other")[key]}

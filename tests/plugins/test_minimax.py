@@ -75,8 +75,8 @@ def test_a_stopped_and_resumed_run_equals_the_unbroken_run_bit_for_bit(tmp_path,
         one, other = weights(tmp_path / "unbroken", name), weights(tmp_path / "stopped", name)
         assert one.keys() == other.keys()
         assert all(torch.equal(one[key], other[key]) for key in one), name
-    end = [(tmp_path / side / "samples" / "step-000007.mp4").read_bytes() for side in ("unbroken", "stopped")]
-    assert end[0] == end[1]
+    end = [gadkit.load(tmp_path / side, device="cpu").sample(num=2) for side in ("unbroken", "stopped")]
+    assert torch.equal(end[0], end[1])
 
 
 def test_a_run_can_be_continued_for_longer_and_its_log_has_no_doubles(tmp_path):
