@@ -23,7 +23,15 @@ PAGES = sorted(
 )
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 #: Flags of other programs that the pages mention.
-FOREIGN = {"--extra-index-url", "--index-url", "--nproc-per-node", "--num_processes", "--check", "--strict"}
+FOREIGN = {
+    "--extra-index-url",
+    "--index-url",
+    "--nproc-per-node",
+    "--num_processes",
+    "--multi_gpu",
+    "--check",
+    "--strict",
+}
 
 
 def pages() -> Any:
