@@ -102,8 +102,8 @@ def batches(made: Session, batch: int, count: int) -> list[Batch]:
     found = []
     for step in range(count):
         positions = torch.arange(step * batch, (step + 1) * batch)
-        videos, starts = made.clips.select(positions)
-        real = made.clips.pixels(videos, starts, None, torch.device("cpu"), made.engine.dtype)[:, 0]
+        real, _ = made.clips.batch(made.clips.select(positions), None, torch.device("cpu"), made.engine.dtype)
+        real = real[:, 0]
         noise = gadkit.Noise(made.key.fold("noise"), positions, dtype=made.engine.dtype).fold("codes")
         codes, _ = made.assembler.codes(noise, torch.zeros(batch, 1))
         found.append(Batch(real.contiguous(), codes.reshape(batch, LATENT, 1, 1)))

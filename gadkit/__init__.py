@@ -10,7 +10,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from gadkit.component import API_VERSION, Component
-from gadkit.errors import ConfigError, DataError, DeviceError, GadkitError, PluginError, RunError
+from gadkit.errors import (
+    ConfigError,
+    DataError,
+    DeviceError,
+    GadkitError,
+    PluginError,
+    RunError,
+    UnavailableError,
+)
 from gadkit.hookspecs import hookimpl
 
 if TYPE_CHECKING:
@@ -77,6 +85,7 @@ __all__ = [
     "GadkitError",
     "PluginError",
     "RunError",
+    "UnavailableError",
     "__version__",
     "hookimpl",
     *_LAZY,

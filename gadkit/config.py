@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gadkit import layers
 from gadkit.entry import Entry
-from gadkit.errors import ConfigError
+from gadkit.errors import ConfigError, nearest
 from gadkit.layers import FORMAT, PARTS, Layer
 from gadkit.registry import Registry
 from gadkit.signature import check, fields_of, settings_of, validate
@@ -30,6 +30,10 @@ class VideoSettings(BaseModel):
         width: Width in pixels.
         frames: Frames of a training clip.
         stride: Every how many frames of the footage one is taken.
+        fps: Frame rate in Hz that footage is resampled to, by its timestamps and before `stride`; by default every
+            frame is kept.
+        fit: What becomes of another aspect ratio: `crop` cuts about the centre, `letterbox` fills up with the
+            background, `stretch` distorts.
         background: The colour behind transparent pixels.
     """
 
@@ -39,7 +43,39 @@ class VideoSettings(BaseModel):
     width: Annotated[int, Field(gt=0)] = 64
     frames: Annotated[int, Field(gt=0)] = 16
     stride: Annotated[int, Field(gt=0)] = 1
+    fps: Annotated[float, Field(gt=0, le=1000)] | None = None
+    fit: Literal["crop", "letterbox", "stretch"] = "crop"
     background: Annotated[str, Field(min_length=1)] = "white"
+
+    @property
+    def span(self) -> int:
+        """Frames of footage that a clip takes up."""
+        return (self.frames - 1) * self.stride + 1
+
+
+class ClipSettings(BaseModel):
+    """The section `[clips]`: which clips of the videos a run sees.
+
+    Args:
+        offset: Where a clip begins in its video: `random`, anew at every visit, or `fixed`.
+        per_video: Clips that an epoch takes of every video; `"length"` takes as many as fit one after the other, so
+            that a long video weighs more.
+        flip: Whether half of the clips, at random, are mirrored left to right.
+        held_out: The share of groups that is never trained on.
+        group: What is held out or trained on as a whole: `file`, `folder`, `regex:PATTERN` in a video's name, or
+            `column:NAME` of the table of labels.
+        resident: Whether all frames lie in the device's memory; `auto`: where they take no more than a quarter of
+            what is free.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    offset: Literal["random", "fixed"] = "random"
+    per_video: Annotated[int, Field(gt=0)] | Literal["length"] = 1
+    flip: bool = False
+    held_out: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    group: Annotated[str, Field(min_length=1)] = "file"
+    resident: Literal["auto", "always", "never"] = "auto"
 
 
 class _Scalars:
@@ -69,11 +105,13 @@ class DataSection:
     Attributes:
         path: Where the videos are; `None` where nobody said.
         use: The dataset's qualified name; `None` while it is to be chosen by a look at the path.
+        labels: Where the classes come from: `none`, `own`, `folders` or a file (`gadkit.data.labels`).
         settings: The dataset's settings: complete and validated once `use` is known, as given before.
     """
 
     path: str | None = None
     use: str | None = None
+    labels: str = "none"
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -94,7 +132,8 @@ class RunConfig:
         seed: Seed of every random draw.
         device: `"auto"`, or a device as PyTorch names it.
         precision: Number format of the nets' arithmetic.
-        video: The clips.
+        video: The shape of the clips.
+        clips: Which clips of the videos.
         data: Where they come from.
         parts: Kind to component, for the kinds that the run uses.
         plugins: The plugin files that are loaded.
@@ -105,6 +144,7 @@ class RunConfig:
     device: str = "auto"
     precision: Precision = "auto"
     video: VideoSettings = field(default_factory=VideoSettings)
+    clips: ClipSettings = field(default_factory=ClipSettings)
     data: DataSection = field(default_factory=DataSection)
     parts: Mapping[str, Part] = field(default_factory=dict)
     plugins: tuple[PluginFile, ...] = ()
@@ -145,6 +185,8 @@ class RunConfig:
         scalars = check(settings_of(_Scalars), layers.merge_scalars(stack), "", "a configuration")
         video = layers.merge_section(registry, stack, "video")
         video = check(fields_of(VideoSettings), video, "video", "the section [video]")
+        clips = layers.merge_section(registry, stack, "clips")
+        clips = check(fields_of(ClipSettings), clips, "clips", "the section [clips]")
         parts = {}
         for kind in PARTS:
             part = _part(registry, kind, layers.merge_section(registry, stack, kind))
@@ -155,18 +197,21 @@ class RunConfig:
             recipe=chosen,
             **scalars,
             video=VideoSettings(**video),
+            clips=ClipSettings(**clips),
             parts=parts,
             plugins=tuple(PluginFile(str(path), sha256) for path, sha256 in registry.files.items()),
         )
         return config._with_section(registry, layers.merge_section(registry, stack, "data"))
 
     def _with_section(self, registry: Registry, section: dict[str, Any]) -> RunConfig:
-        path, use = section.pop("path", None), section.pop("use", None)
+        path, use, labels = section.pop("path", None), section.pop("use", None), section.pop("labels", "none")
         if path is not None and not isinstance(path, str):
             raise ConfigError(f"data.path: found {path!r}, expected a path.")
+        if not isinstance(labels, str) or not labels:
+            raise ConfigError(f"data.labels: found {labels!r}, expected none, own, folders or a file.")
         if path is not None and any("\ud800" <= letter <= "\udfff" for letter in path):
             raise ConfigError(f"data.path: {path!r} is not valid UTF-8, so config.toml cannot hold it: rename it.")
-        config = dataclasses.replace(self, data=DataSection(path, None, section))
+        config = dataclasses.replace(self, data=DataSection(path, None, labels, section))
         return config if use is None else config.with_data(_entry(registry, "dataset", "data", use))
 
     def with_data(self, entry: Entry, settings: Mapping[str, Any] | None = None) -> RunConfig:
@@ -180,10 +225,14 @@ class RunConfig:
             ConfigError: A setting does not fit the dataset.
         """
         given = self.data.settings if settings is None else settings
+        own = settings_of(entry.load())
+        for name in given:
+            if name not in own and (hint := nearest(name, ("path", "use", "labels", *own))):
+                raise ConfigError(f"data.{name} is no setting of dataset {entry.name!r}.{hint}")
         complete = validate(entry.load(), given, "data", f"dataset {entry.name!r}")
-        return dataclasses.replace(self, data=DataSection(self.data.path, entry.qualified, complete))
+        return dataclasses.replace(self, data=dataclasses.replace(self.data, use=entry.qualified, settings=complete))
 
-    def with_path(self, path: Path) -> RunConfig:
+    def with_path(self, path: Path | str) -> RunConfig:
         """A copy with the data at `path`."""
         return dataclasses.replace(self, data=dataclasses.replace(self.data, path=str(path)))
 
@@ -196,7 +245,13 @@ class RunConfig:
             "device": self.device,
             "precision": self.precision,
             "video": self.video.model_dump(),
-            "data": {"path": self.data.path, "use": self.data.use, **self.data.settings},
+            "clips": self.clips.model_dump(),
+            "data": {
+                "path": self.data.path,
+                "use": self.data.use,
+                "labels": self.data.labels,
+                **self.data.settings,
+            },
         }
         for kind in PARTS:
             part = self.parts.get(kind)

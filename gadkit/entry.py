@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 from dataclasses import dataclass
 from importlib import resources
@@ -14,6 +15,9 @@ from gadkit.errors import PluginError
 
 #: The distribution whose names need no prefix.
 BUNDLED = "gadkit"
+
+#: Keys of the section [data] that are not its dataset's.
+_OWN_KEYS = frozenset({"path", "use", "labels"})
 
 _NAME = re.compile(r"[a-z][a-z0-9_.-]*")
 _CLASS_TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
@@ -63,6 +67,8 @@ def interface_fault(kind: str, cls: object) -> str:
     missing = sorted(getattr(cls, "__abstractmethods__", ()))
     if missing:
         return f"does not define {' and '.join(missing)}, which gadkit.{attribute} asks for"
+    if kind == "dataset" and (taken := _OWN_KEYS & set(inspect.signature(cls).parameters) - {"path"}):
+        return f"has a setting {min(taken)!r}, which is a key of the section [data] itself; give it another name"
     return ""
 
 

@@ -26,6 +26,10 @@ class DataError(GadkitError):
     """A video, a folder or a pack cannot be used."""
 
 
+class UnavailableError(DataError):
+    """Data cannot be reached now, or have changed under a run: no fault of a video, so none is left out for it."""
+
+
 class RunError(GadkitError):
     """A run folder, a checkpoint or an exported model cannot be read or written."""
 

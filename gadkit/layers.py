@@ -15,7 +15,7 @@ from gadkit.registry import Registry
 #: The kinds that a run is made of, in the order of `config.toml`.
 PARTS = ("generator", "assembler", "discriminator", "loss", "penalty", "direction", "trainer")
 SCALARS = ("seed", "device", "precision")
-SECTIONS = ("video", "data", *PARTS)
+SECTIONS = ("video", "clips", "data", *PARTS)
 #: The version of the format of a complete configuration.
 FORMAT = 1
 
@@ -190,7 +190,7 @@ def merge_section(registry: Registry, layers: Sequence[Layer], section: str) -> 
             and "use" in merged
             and _spelled(registry, kind, merged["use"]) != _spelled(registry, kind, table["use"])
         ):
-            merged = {key: value for key, value in merged.items() if section == "data" and key == "path"}
+            merged = {key: value for key, value in merged.items() if section == "data" and key in ("path", "labels")}
         merged |= table
     return merged
 

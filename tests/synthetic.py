@@ -13,17 +13,13 @@ class Squares(Dataset):
     Args:
         videos: How many.
         length: Frames of each.
-        labels: Whether even and odd videos are two classes.
     """
 
-    def __init__(self, path, *, videos: int = 10, length: int = 12, labels: bool = False) -> None:
-        self.videos, self.length, self.labels = videos, length, labels
+    def __init__(self, path, *, videos: int = 10, length: int = 12) -> None:
+        self.videos, self.length = videos, length
 
     def sources(self) -> list[Source]:
-        return [
-            Source(name=f"{index:03d}", label=("even", "odd")[index % 2] if self.labels else None)
-            for index in range(self.videos)
-        ]
+        return [Source(name=f"{index:03d}", label=("even", "odd")[index % 2]) for index in range(self.videos)]
 
     def open(self, source: Source) -> Footage:
         index = int(source.name)

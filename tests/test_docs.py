@@ -45,9 +45,11 @@ def blocks(page: Path, language: str) -> list[str]:
 def commands() -> dict[str, Any]:
     """Every command by its words: `{"train": ..., "plugins list": ...}`."""
     found: dict[str, Any] = {}
-    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+    waiting = [("", typer.main.get_command(app))]
+    while waiting:
+        name, command = waiting.pop()
         if hasattr(command, "commands"):
-            found |= {f"{name} {inner}": each for inner, each in command.commands.items()}
+            waiting += [(f"{name} {inner}".strip(), each) for inner, each in command.commands.items()]
         else:
             found[name] = command
     return found
@@ -88,7 +90,7 @@ def test_command_lines_parse(words: list[str]) -> None:
         words = words[1:]
     if words in (["--version"], ["--help"]):
         return
-    name = next((name for name in (" ".join(words[:2]), words[0]) if name in known), None)
+    name = next((name for name in (" ".join(words[:count]) for count in (3, 2, 1)) if name in known), None)
     assert name is not None, f"there is no command {words[0]!r}"
     arguments = words[len(name.split()) :]
     if arguments != ["..."]:

@@ -12,6 +12,7 @@ import typer
 
 from gadkit import __version__
 from gadkit.cli import console
+from gadkit.cli.data import data_app
 from gadkit.cli.doctor import doctor
 from gadkit.cli.export import export
 from gadkit.cli.plugins import plugins_app
@@ -56,6 +57,7 @@ app.command()(train)
 app.command()(sample)
 app.command()(export)
 app.command()(doctor)
+app.add_typer(data_app, name="data")
 app.add_typer(plugins_app, name="plugins")
 
 

@@ -60,7 +60,7 @@ def list_(
         _print_json({"components": components, "failures": failures, "disabled": disabled})
         return
     rows = [(entry.kind, entry.name, entry.provider, entry.component.summary) for entry in entries]
-    _print_table(("kind", "name", "provider", "summary"), rows)
+    print_table(("kind", "name", "provider", "summary"), rows)
     for plugin, owner in registry.disabled:
         typer.echo(f"switched off: plugin {plugin!r} of {owner}")
     for failure in registry.failures:
@@ -103,7 +103,7 @@ def show(
     typer.echo("\nsettings:" if settings else "\nno settings")
     rows = [(each.name, each.type, _default(each), each.range, each.description) for each in settings]
     if rows:
-        _print_table(("setting", "type", "default", "range", "meaning"), rows)
+        print_table(("setting", "type", "default", "range", "meaning"), rows)
 
 
 def _record(entry: Entry) -> dict[str, Any]:
@@ -170,7 +170,7 @@ def _print_json(document: dict[str, Any]) -> None:
     typer.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str))
 
 
-def _print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+def print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     """A table on a terminal; on a pipe plain columns, two spaces between them."""
     if sys.stdout.isatty():
         from rich.console import Console

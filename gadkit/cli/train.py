@@ -14,7 +14,7 @@ import typer
 
 from gadkit.cli.completion import complete
 from gadkit.cli.console import warn_failures
-from gadkit.cli.values import parse_duration, parse_size
+from gadkit.cli.values import parse_clips, parse_duration, parse_size
 
 if TYPE_CHECKING:
     from gadkit.cli.progress import ConsoleReporter
@@ -74,20 +74,56 @@ def train(
         Path | None, typer.Option(help="A TOML file, such as another run's config.toml.", rich_help_panel=_PARTS)
     ] = None,
     data: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="A video, a folder of videos or of frame folders; by default clips that come with gadkit.",
+            help="Videos, frames, an archive, arrays, a pack, or WebDataset shards (file, URL, - for a pipe); by "
+            "default clips that come with gadkit.",
+            rich_help_panel=_DATA,
+        ),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="What reads the data; by default told by a look at them.",
+            autocompletion=complete("dataset"),
             rich_help_panel=_DATA,
         ),
     ] = None,
     labels: Annotated[
-        bool | None, typer.Option("--labels", help="First-level subfolders are classes.", rich_help_panel=_DATA)
+        str | None,
+        typer.Option(help="Classes: none, own, folders, or a CSV or dataset.json file.", rich_help_panel=_DATA),
     ] = None,
     resolution: Annotated[
         str | None, typer.Option(help="Size of the clips: 64, or 96x64 (width x height).", rich_help_panel=_DATA)
     ] = None,
     frames: Annotated[int | None, typer.Option(help="Frames of a training clip.", rich_help_panel=_DATA)] = None,
     stride: Annotated[int | None, typer.Option(help="Take every n-th frame.", rich_help_panel=_DATA)] = None,
+    fps: Annotated[
+        float | None,
+        typer.Option(help="Resample footage to this rate in Hz, by its timestamps.", rich_help_panel=_DATA),
+    ] = None,
+    fit: Annotated[
+        str | None, typer.Option(help="Other shapes: crop, letterbox or stretch.", rich_help_panel=_DATA)
+    ] = None,
+    offset: Annotated[
+        str | None, typer.Option(help="Where clips begin in a video: random or fixed.", rich_help_panel=_DATA)
+    ] = None,
+    clips_per_video: Annotated[
+        str | None,
+        typer.Option(help="Clips an epoch takes of every video: a number, or `length`.", rich_help_panel=_DATA),
+    ] = None,
+    flip: Annotated[
+        bool | None, typer.Option("--flip/--no-flip", help="Mirror half of the clips.", rich_help_panel=_DATA)
+    ] = None,
+    held_out: Annotated[
+        float | None, typer.Option(help="Share of the videos that is never trained on.", rich_help_panel=_DATA)
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            help="What is held out as a whole: file, folder, regex:PATTERN or column:NAME.", rich_help_panel=_DATA
+        ),
+    ] = None,
     background: Annotated[
         str | None, typer.Option(help="Colour behind transparent frames: a name or #rrggbb.", rich_help_panel=_DATA)
     ] = None,
@@ -149,6 +185,7 @@ def train(
         if name not in {"recipe", "plugin", "set_", "config", "resolution", "out", "resume", "dry_run"}
     }
     choices["max_time"] = parse_duration(max_time)
+    choices["clips_per_video"] = parse_clips(clips_per_video)
     size = parse_size(resolution)
 
     from gadkit.cli.allocator import keep_pages

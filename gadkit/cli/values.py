@@ -1,4 +1,4 @@
-"""Values that flags take: sizes and durations."""
+"""Values that flags take: sizes, durations and numbers of clips."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from gadkit.errors import ConfigError
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-def parse_duration(text: str | None) -> float | None:
+def parse_duration(text: str | None, flag: str = "--max-time") -> float | None:
     """Seconds from `90`, `90s`, `30m`, `1.5h` or `2d`."""
     if text is None:
         return None
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text.strip())
     if match is None or float(match[1]) == 0:
-        raise ConfigError(f"--max-time: found {text!r}, expected a time such as 90s, 30m or 2h.")
+        raise ConfigError(f"{flag}: found {text!r}, expected a time such as 90s, 30m or 2h.")
     return float(match[1]) * _UNITS[match[2]]
 
 
@@ -27,3 +27,8 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     if match is None or int(match[1]) == 0 or match[2] == "0":
         raise ConfigError(f"--resolution: found {text!r}, expected a side such as 64, or width x height such as 96x64.")
     return int(match[1]), int(match[2] or match[1])
+
+
+def parse_clips(text: str | None) -> int | str | None:
+    """A number of clips, or a word that the configuration knows."""
+    return int(text) if text is not None and text.strip().isdecimal() else text

@@ -136,7 +136,7 @@ def _failed(failure: Failure) -> Check:
 
 def storage() -> Iterator[Check]:
     """The folder of decoded videos and the folder that one stands in: writable, and with room."""
-    from gadkit.video.pack import cache_folder  # imports torch, and what stands before it here does not
+    from gadkit.data.digests import cache_folder
 
     for name, folder in (("cache", cache_folder()), ("working folder", Path.cwd())):
         yield room(name, folder)

@@ -7,9 +7,11 @@ from gadkit.engine.averages import Average, Meter
 from gadkit.engine.batchnorm import GroupedBatchNorm, commit_statistics, group_batchnorm, statistics_groups
 from gadkit.engine.clips import Clips
 from gadkit.engine.devices import Engine, describe_device, lay_out
+from gadkit.engine.feeder import Choice
 
 __all__ = [
     "Average",
+    "Choice",
     "Clips",
     "Engine",
     "GroupedBatchNorm",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import platform
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -40,6 +41,9 @@ class Engine:
         self.device = torch.device(self._state.device) if self._state.num_processes > 1 else wanted
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
+        if self.world > 1:
+            atexit.unregister(_leave)
+            atexit.register(_leave)
         self.precision = resolve_precision(precision, self.device)
         self.dtype = torch.float64 if self.precision == "fp64" else torch.float32
 
@@ -103,6 +107,12 @@ class Engine:
     def barrier(self) -> None:
         """Waits for every process."""
         self._state.wait_for_everyone()
+
+
+def _leave() -> None:
+    """Ends the group of processes: its threads must not be running any more when the interpreter goes."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def lay_out(module: nn.Module) -> None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import psutil
 import torch
 from torch import nn
 
 from gadkit.config import RunConfig
+from gadkit.data.store import ClipStore, Store
 from gadkit.engine.devices import Engine, describe_device
 from gadkit.errors import ConfigError, GadkitError
-from gadkit.interfaces.dataset import Source
+from gadkit.interfaces.dataset import ENDLESS, Source
 from gadkit.interfaces.spec import VideoSpec
 from gadkit.runs.reporter import Plan
-from gadkit.video.pack import ClipStore
+from gadkit.words import size_text
+
+#: Frames stay in the device's memory where they take no more than this share of what is free.
+RESIDENT_SHARE = 0.25
 
 
 def check_fit(config: RunConfig, parts: Mapping[str, Any]) -> None:
@@ -64,7 +68,7 @@ def check_nets(config: RunConfig, sources: Sequence[Source]) -> None:
 
 
 def make_plan(
-    config: RunConfig, engine: Engine, store: ClipStore, video: VideoSpec, parts: Mapping[str, Any], memory: float
+    config: RunConfig, engine: Engine, store: Store, video: VideoSpec, parts: Mapping[str, Any], memory: float
 ) -> Plan:
     """What a training chose; `memory` is the trainer's estimate for a step, in bytes."""
     plan = Plan()
@@ -76,29 +80,73 @@ def make_plan(
             plan.parts.append((kind, part.entry.component.name, provider, size))
     trainer = parts["trainer"]
     classes = f", {len(store.classes)} classes" if store.classes else ""
-    frames = int(store.lengths.sum())
-    where = f"resident on {store.device}" if store.resident else "memory-mapped"
     shape, rate = f"{video.width}×{video.height}", f"{video.fps:g} Hz"
     processes = f"{engine.world} process{'es' * (engine.world > 1)}"
     plan.facts += [
-        ("data", f"{config.data.path or 'embedded clips'}: {len(store)} videos, {frames} frames{classes}"),
-        ("clips", f"{video.frames} frames of {shape} at {rate}, {_bytes(store.nbytes)} {where}"),
+        ("data", f"{_place(config)}: {_amount(store)}{classes}"),
+        ("clips", f"{video.frames} frames of {shape} at {rate}, {_feeding(config, engine, store)}"),
         ("device", f"{describe_device(engine.device)}, {engine.precision}, {processes}"),
         (
             "training",
             f"recipe {config.recipe}, {trainer.steps} steps of {trainer.batch_size} clips, seed {config.seed}",
         ),
-        ("memory", f"{_bytes(memory)} for a step (estimate)"),
+        ("memory", f"{size_text(memory)} for a step (estimate)"),
     ]
     shown = store.skipped[:5]
     plan.warnings += [f"{skipped.name}: left out, {skipped.reason}" for skipped in shown]
     if store.skipped:
         plan.warnings.append(f"{len(store.skipped)} of {len(store) + len(store.skipped)} videos were left out.")
+    if isinstance(store, ClipStore) and len(store.rates) > 1:
+        plan.warnings.append(
+            f"the videos have {_several(store.rates)} Hz and are all taken as {store.fps:g} Hz; "
+            f"--fps {store.fps:g} resamples them."
+        )
+    if not store.ordered:
+        plan.warnings.append(
+            "the data are a pipe, read once and in its own order: this run can be neither repeated nor resumed exactly."
+        )
     return plan
 
 
-def _bytes(count: float) -> str:
-    if count <= 0:
-        return "0 B"
-    power = min(int(math.log(count, 1024)), 4)
-    return f"{count / 1024**power:.3g} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"
+def _place(config: RunConfig) -> str:
+    """Where the data lie, without what a URL may hold that nobody else should read."""
+    path = config.data.path
+    if path is None:
+        return (config.data.use or "embedded").rpartition(":")[2]
+    if "://" not in path:
+        return path
+    scheme, _, rest = path.partition("?")[0].partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"
+
+
+def _amount(store: Store) -> str:
+    if isinstance(store, ClipStore):
+        return f"{len(store)} videos, {int(store.lengths.sum())} frames"
+    if not store.ordered:
+        return "a pipe"
+    return "endless" if len(store) > ENDLESS else f"{len(store)} videos, streamed"
+
+
+def _feeding(config: RunConfig, engine: Engine, store: Store) -> str:
+    """Where clips are read from, with the rule by which that was chosen and its numbers."""
+    if not isinstance(store, ClipStore):
+        return "decoded as they are needed"
+    if config.clips.resident == "auto":
+        sign = "≤" if store.resident else ">"
+        free = free_memory(engine.device) + (store.nbytes if store.resident else 0)
+        rule = f" ({sign} {RESIDENT_SHARE:.0%} of the free {size_text(free)})"
+    else:
+        rule = f" (clips.resident = {config.clips.resident})"
+    return f"{size_text(store.nbytes)} {f'resident on {store.device}' if store.resident else 'memory-mapped'}{rule}"
+
+
+def _several(rates: Sequence[float]) -> str:
+    shown = [f"{rate:g}" for rate in rates[:5]] + (["..."] if len(rates) > 5 else [])
+    return ", ".join(shown)
+
+
+def free_memory(device: torch.device) -> float:
+    """Bytes that are free on a device."""
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
+    return float(psutil.virtual_memory().available)

@@ -112,8 +112,9 @@ class Session:
         return state
 
     def out_of_time(self, limit: float | None) -> bool:
-        """Whether `limit` seconds have passed, or a stop was asked for, in this process."""
-        return self.stop.is_set() or (limit is not None and time.monotonic() - self._began >= limit)
+        """Whether `limit` seconds have passed, a stop was asked for, or a pipe has come to its end, in this process."""
+        late = limit is not None and time.monotonic() - self._began >= limit
+        return late or self.stop.is_set() or self.clips.exhausted
 
     def log(self, step: int, values: dict[str, float]) -> None:
         """Logs numbers of a step: to the run's log, to whoever watches, to trackers.
@@ -123,7 +124,8 @@ class Session:
         """
         self.background.check()
         if self.run is not None:
-            self.run.log(step, {"seconds": round(time.monotonic() - self._began, 3), **values})
+            clocks = {"seconds": time.monotonic() - self._began, "waited": self.clips.waited}
+            self.run.log(step, {**{name: round(clock, 3) for name, clock in clocks.items()}, **values})
             self.registry.notify("gadkit_step_logged", folder=self.run.path, step=step, values=dict(values))
         if self.engine.main:
             self.reporter.logged(step, values)

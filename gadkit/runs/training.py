@@ -9,26 +9,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 
 from gadkit.config import RunConfig
+from gadkit.data.store import ClipStore, Store
 from gadkit.engine.clips import Clips
 from gadkit.engine.devices import Engine
 from gadkit.errors import ConfigError, DataError, DeviceError
-from gadkit.interfaces.dataset import Dataset
+from gadkit.interfaces.dataset import ENDLESS, locate
 from gadkit.interfaces.spec import VideoSpec
 from gadkit.interfaces.trainer import Trainer
 from gadkit.randomness import Key, seeded
-from gadkit.registry import Entry, Registry, get_registry
+from gadkit.registry import Registry, get_registry
 from gadkit.runs.environment import environment
 from gadkit.runs.folder import CONFIG, ENVIRONMENT, Run, check_new, step_of
-from gadkit.runs.plan import check_fit, check_nets, make_plan
+from gadkit.runs.opening import choose, open_store
+from gadkit.runs.plan import RESIDENT_SHARE, check_fit, check_nets, free_memory, make_plan
 from gadkit.runs.reporter import Reporter
 from gadkit.runs.resuming import check_classes, check_resumable
 from gadkit.runs.session import Session
-from gadkit.signature import validate
-from gadkit.video.pack import ClipStore, prepare
 
 #: The choices of `train` and of the command line, and the settings that they stand for.
 CHOICES: dict[str, str] = {
@@ -44,6 +43,13 @@ CHOICES: dict[str, str] = {
     "labels": "data.labels",
     "frames": "video.frames",
     "stride": "video.stride",
+    "fps": "video.fps",
+    "fit": "video.fit",
+    "offset": "clips.offset",
+    "clips_per_video": "clips.per_video",
+    "flip": "clips.flip",
+    "held_out": "clips.held_out",
+    "group": "clips.group",
     "background": "video.background",
     "seed": "seed",
     "device": "device",
@@ -170,6 +176,7 @@ def _fit(session: Session, trainer: Trainer) -> Outcome:
             f"{session.engine.device}; lower it with --batch-size, or cut it into pieces with --accumulate."
         ) from error
     finally:
+        session.clips.close()
         if run is not None:
             there = run.checkpoints()
             last = step_of(there[-1]) if there else 0
@@ -212,49 +219,33 @@ def resolve_config(
         recipe = "dcgan" if "data.path" in flags else "demo"
     file = None if file is None else Path(file)
     config = RunConfig.resolve(registry, recipe=recipe, file=file, flags=flags, sets=sets)
-    return config if config.data.path is None else config.with_path(Path(config.data.path).absolute())
+    return config if config.data.path is None else config.with_path(locate(config.data.path))
 
 
-def open_data(registry: Registry, config: RunConfig, engine: Engine, reporter: Reporter) -> tuple[RunConfig, ClipStore]:
-    """Chooses the dataset, decodes it into the cache or finds it there; the configuration says which it was."""
-    path = None if config.data.path is None else Path(config.data.path)
-    if path is not None and not path.exists():
+def open_data(registry: Registry, config: RunConfig, engine: Engine, reporter: Reporter) -> tuple[RunConfig, Store]:
+    """Opens the data, and decodes them into the cache where they are not there; the configuration says which it was."""
+    location = None if config.data.path is None else locate(config.data.path)
+    opened = choose(registry, config.data.use, location, config.data.settings, config.data.labels)
+    config = config.with_data(opened.entry, opened.settings)
+    if opened.dataset.access == "pipe" and engine.world > 1:
         raise DataError(
-            f"{path}: there is no such file or folder; give --data a video, a folder of videos, or leave it out."
+            f"data.path: a pipe is read by one process, and there are {engine.world}; write its shards to files or "
+            "to a server."
         )
-    entry = _dataset(registry, config, path)
-    cls = entry.load()
-    settings = validate(cls, config.data.settings, "data")
-    dataset = cls(path or Path(), **settings)
-    assert isinstance(dataset, Dataset)
-    check_nets(config, dataset.sources())
+    if len(opened.sources) <= ENDLESS:
+        check_nets(config, opened.sources)
     with engine.main_first():
-        store = prepare(
-            dataset,
-            height=config.video.height,
-            width=config.video.width,
-            min_frames=config.video.frames,
-            stride=config.video.stride,
-            background=config.video.background,
-            progress=reporter.preparing if engine.main else None,
-        )
-    if store.nbytes <= 0.25 * _free_memory(engine.device):
+        store = open_store(config, opened, reporter.preparing if engine.main else None)
+    if isinstance(store, ClipStore) and _fits(store, config.clips.resident, engine.device):
         store = store.to(engine.device)
-    return config.with_data(entry, settings), store
+    return config, store
 
 
-def _dataset(registry: Registry, config: RunConfig, path: Path | None) -> Entry:
-    if config.data.use is not None:
-        return registry.find("dataset", config.data.use)
-    if path is None:
-        return registry.find("dataset", "embedded")
-    for entry in registry.entries("dataset"):
-        if entry.load().accepts(path):
-            return entry
-    return registry.find("dataset", "videos")  # which says what it found instead
+def _fits(store: ClipStore, resident: str, device: torch.device) -> bool:
+    return resident == "always" or (resident == "auto" and store.nbytes <= RESIDENT_SHARE * free_memory(device))
 
 
-def build(registry: Registry, config: RunConfig, engine: Engine, store: ClipStore) -> Session:
+def build(registry: Registry, config: RunConfig, engine: Engine, store: Store) -> Session:
     """Builds every part, deterministically in the seed, and checks that they fit each other."""
     key = Key.of(config.seed, "train")
     video = VideoSpec(
@@ -262,7 +253,7 @@ def build(registry: Registry, config: RunConfig, engine: Engine, store: ClipStor
         height=store.height,
         width=store.width,
         frames=config.video.frames,
-        fps=store.fps,
+        fps=store.fps / config.video.stride,
         classes=len(store.classes),
     )
     trainer = _make(config, "trainer", key)
@@ -276,7 +267,7 @@ def build(registry: Registry, config: RunConfig, engine: Engine, store: ClipStor
             arguments = (video,) if kind in {"generator", "discriminator"} else ()
         parts[kind] = _make(config, kind, key, *arguments)
     check_fit(config, parts)
-    clips = Clips(store, key.fold("clips"), config.video.frames)
+    clips = Clips(store, key.fold("clips"), config.video.frames, stride=config.video.stride, settings=config.clips)
     return Session(config=config, registry=registry, engine=engine, video=video, key=key, clips=clips, parts=parts)
 
 
@@ -284,9 +275,3 @@ def _make(config: RunConfig, kind: str, key: Key, *arguments: Any) -> Any:
     part = config.parts[kind]
     with seeded(key.fold("init", kind)):
         return part.entry.load()(*arguments, **part.settings)
-
-
-def _free_memory(device: torch.device) -> float:
-    if device.type == "cuda":
-        return float(torch.cuda.mem_get_info(device)[0])
-    return float(psutil.virtual_memory().available)

@@ -16,5 +16,14 @@ from gadkit.testing.conformance import (
     check_loss,
     check_penalty,
 )
+from gadkit.testing.datasets import check_dataset
 
-__all__ = ["CHECKS", "check_assembler", "check_discriminator", "check_generator", "check_loss", "check_penalty"]
+__all__ = [
+    "CHECKS",
+    "check_assembler",
+    "check_dataset",
+    "check_discriminator",
+    "check_generator",
+    "check_loss",
+    "check_penalty",
+]

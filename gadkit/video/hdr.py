@@ -1,6 +1,7 @@
-"""High dynamic range to sRGB: what PQ and HLG signals look like on an ordinary display.
+"""Colours that an ordinary display does not have: HDR (PQ and HLG) and wide gamuts, to sRGB.
 
-The chain, all of it in linear light of BT.2020 primaries until the last step:
+The chain of HDR, all of it in linear light of the stream's primaries, BT.2020's where it names none, until the last
+step:
 
 1. The signal becomes the display's light in cd/m²: SMPTE ST 2084 for PQ; for HLG the inverse OETF and the OOTF of a
    1,000 cd/m² display, gamma 1.2 (ITU-R BT.2100-2, tables 4 and 5).
@@ -9,6 +10,9 @@ The chain, all of it in linear light of BT.2020 primaries until the last step:
    three channels, and the pixel is scaled by the ratio, which keeps its hue. Light above 1,000 cd/m² is clipped.
 3. 203 cd/m² becomes 1, BT.2020 primaries become BT.709's (BT.2087), what lies outside is clipped, and the sRGB curve
    (IEC 61966-2-1) gives the bytes.
+
+A wide gamut without HDR, BT.2020 or Display P3, becomes linear light by the sRGB curve, which is how BT.709 footage is
+taken as well, and goes through step 3. DCI-P3 with the white of a cinema is left as it is.
 """
 
 from __future__ import annotations
@@ -28,9 +32,18 @@ _HLG_A = 0.17883277
 _HLG_B = 1 - 4 * _HLG_A
 _HLG_C = 0.5 - _HLG_A * np.log(4 * _HLG_A)
 _LUMINANCE_2020 = np.array([0.2627, 0.6780, 0.0593], np.float32)
-_BT2020_TO_BT709 = np.array(
-    [[1.660491, -0.587641, -0.072850], [-0.124550, 1.132900, -0.008349], [-0.018151, -0.100579, 1.118730]], np.float32
-)
+# To BT.709, by the primaries' number in H.273; all have the white point D65 (BT.2087; SMPTE RP 431-2 and EG 432-1).
+_TO_BT709 = {
+    9: np.array(
+        [[1.660491, -0.587641, -0.072850], [-0.124550, 1.132900, -0.008349], [-0.018151, -0.100579, 1.118730]],
+        np.float32,
+    ),
+    12: np.array(
+        [[1.224940, -0.224940, 0.0], [-0.042057, 1.042057, 0.0], [-0.019638, -0.078636, 1.098274]], np.float32
+    ),
+}
+#: Primaries of ITU-T H.273 that are wider than sRGB's and are converted: BT.2020 and Display P3.
+WIDE = frozenset(_TO_BT709)
 
 
 def pq_to_nits(signal: np.ndarray) -> np.ndarray:
@@ -65,40 +78,86 @@ def roll_off(nits: np.ndarray) -> np.ndarray:
     return pq_to_nits(np.where(signal < knee, signal, spline) * peak)
 
 
+def _to_linear(signal: np.ndarray) -> np.ndarray:
+    linear: np.ndarray = np.where(signal <= 0.04045, signal / 12.92, ((signal + 0.055) / 1.055) ** 2.4)
+    return linear
+
+
+def _index(values: np.ndarray) -> np.ndarray:
+    """Where values in [0, 1] stand in a table of 65,536. Takes the place of `values`."""
+    np.clip(values, 0, 1, out=values)
+    values *= 65535
+    values += 0.5
+    return values.astype(np.uint16)
+
+
 @cache
-def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Tables over 16-bit signals, and the roll-off's ratio over light: what makes a frame a matter of look-ups."""
-    signal = np.arange(65536) / 65535
-    light = pq_to_nits(np.linspace(0, float(nits_to_pq(np.array(PEAK))), 4096))
-    ratio = np.divide(roll_off(light), light, out=np.ones_like(light), where=light > 0) / WHITE
-    curve = np.where(signal <= 0.0031308, 12.92 * signal, 1.055 * np.power(signal, 1 / 2.4) - 0.055)
-    return (
-        pq_to_nits(signal).astype(np.float32),
-        hlg_to_scene(signal).astype(np.float32),
-        light.astype(np.float32),
-        ratio.astype(np.float32),
-        np.round(255 * curve).astype(np.uint8),
-    )
+def _tables() -> dict[str, np.ndarray]:
+    """Tables over 16-bit signals, and over square roots of light: they make a frame a matter of look-ups."""
+    grid = np.arange(65536) / 65535
+    light = np.minimum(pq_to_nits(grid), PEAK)
+    display = grid**2 * PEAK
+    return {
+        "pq": light.astype(np.float32),
+        # by the largest signal of the three: the roll-off's ratio, white being 1
+        "pq_scale": _ratio(light).astype(np.float32),
+        "hlg": hlg_to_scene(grid).astype(np.float32),
+        # by the root of the scene's luminance: the gain of the OOTF
+        "hlg_gain": (PEAK * np.power(grid, 0.4)).astype(np.float32),
+        # by the root of light / PEAK
+        "scale": _ratio(display).astype(np.float32),
+        "curve": np.round(
+            255 * np.where(grid <= 0.0031308, 12.92 * grid, 1.055 * np.power(grid, 1 / 2.4) - 0.055)
+        ).astype(np.uint8),
+        "linear": _to_linear(np.arange(256) / 255).astype(np.float32),
+    }
 
 
-def to_srgb(signal: np.ndarray, transfer: str) -> np.ndarray:
+def _ratio(light: np.ndarray) -> np.ndarray:
+    ratio: np.ndarray = np.divide(roll_off(light), light, out=np.ones_like(light), where=light > 0) / WHITE
+    return ratio
+
+
+def to_srgb(signal: np.ndarray, transfer: str, primaries: int = 9) -> np.ndarray:
     """Bytes in sRGB of an HDR frame.
 
     Args:
-        signal: R'G'B' of BT.2020 primaries, floating point `(H, W, 3)`, nominally in [0, 1].
+        signal: R'G'B', float32 `(H, W, 3)`, nominally in [0, 1].
         transfer: `"pq"` or `"hlg"`.
+        primaries: The primaries' number in ITU-T H.273: 1 for BT.709's, 12 for Display P3's; any other is BT.2020.
 
     Returns:
         uint8 `(H, W, 3)`.
     """
-    pq, hlg, light, ratio, curve = _tables()
-    index = (np.clip(signal, 0, 1) * 65535 + 0.5).astype(np.uint16)
+    tables = _tables()
+    index = _index(np.array(signal, np.float32))
     if transfer == "pq":
-        nits = np.minimum(pq[index], PEAK)
+        nits = tables["pq"][index]
+        nits *= tables["pq_scale"][index.max(axis=2)][:, :, None]
     else:
-        nits = hlg[index]
-        nits = nits * (PEAK * np.power(nits @ _LUMINANCE_2020, 0.2))[:, :, None]
-    scale = np.interp(nits.max(axis=2), light, ratio).astype(np.float32)
-    display = (nits * scale[:, :, None]) @ _BT2020_TO_BT709.T
-    bytes_: np.ndarray = curve[(np.clip(display, 0, 1) * 65535 + 0.5).astype(np.uint16)]
+        nits = tables["hlg"][index]
+        gain = tables["hlg_gain"][_index(np.sqrt(nits @ _LUMINANCE_2020))]
+        gain *= tables["scale"][_index(np.sqrt(nits.max(axis=2) * (gain / np.float32(PEAK))))]
+        nits *= gain[:, :, None]
+    return _to_bytes(nits, primaries if primaries == 1 or primaries in WIDE else 9)
+
+
+def wide_to_srgb(frame: np.ndarray, primaries: int) -> np.ndarray:
+    """Bytes in sRGB of a frame of a wide gamut.
+
+    Args:
+        frame: uint8 `(H, W, 3)`, R'G'B' of those primaries, of sRGB's curve.
+        primaries: One of `WIDE`.
+
+    Returns:
+        uint8 `(H, W, 3)`; colours outside sRGB are clipped.
+    """
+    return _to_bytes(_tables()["linear"][frame], primaries)
+
+
+def _to_bytes(linear: np.ndarray, primaries: int) -> np.ndarray:
+    """sRGB bytes of linear light in which white is 1."""
+    if primaries in _TO_BT709:
+        linear = linear @ _TO_BT709[primaries].T
+    bytes_: np.ndarray = _tables()["curve"][_index(linear)]
     return bytes_

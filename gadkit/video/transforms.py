@@ -50,8 +50,14 @@ def composite(frame: np.ndarray, background: tuple[int, int, int]) -> np.ndarray
     return mixed
 
 
-def fit(frame: np.ndarray, height: int, width: int, background: str | tuple[int, int, int] = "white") -> np.ndarray:
-    """A frame at the training size: composited, cropped about its centre to the aspect ratio, and resized.
+def fit(
+    frame: np.ndarray,
+    height: int,
+    width: int,
+    background: str | tuple[int, int, int] = "white",
+    how: str = "crop",
+) -> np.ndarray:
+    """A frame at the training size: composited, brought to the aspect ratio, and resized.
 
     Compositing comes first, so that the colour of transparent pixels never bleeds into the edges. Resizing is Lanczos'
     filter widened by the scale, which does not alias; a frame that has the size already keeps its pixels.
@@ -60,7 +66,9 @@ def fit(frame: np.ndarray, height: int, width: int, background: str | tuple[int,
         frame: uint8 `(h, w, 3)`, or `(h, w, 4)` with straight alpha.
         height: H in pixels.
         width: W in pixels.
-        background: What transparent pixels show, as for `parse_colour`, or bytes (R, G, B).
+        background: What transparent pixels and letterboxes show, as for `parse_colour`, or bytes (R, G, B).
+        how: `crop` cuts what is too much, about the centre; `letterbox` shows all of the frame and fills up with the
+            background; `stretch` distorts.
 
     Returns:
         uint8 `(H, W, 3)`, contiguous.
@@ -70,11 +78,28 @@ def fit(frame: np.ndarray, height: int, width: int, background: str | tuple[int,
     h, w = opaque.shape[:2]
     if (h, w) == (height, width):
         return opaque
+    if how == "letterbox":
+        return _letterboxed(opaque, height, width, colour)
     crop_h, crop_w = float(h), float(w)
-    if w * height > h * width:
+    if how == "stretch":
+        pass
+    elif w * height > h * width:
         crop_w = h * width / height
     else:
         crop_h = w * height / width
     left, top = (w - crop_w) / 2, (h - crop_h) / 2
     box = (left, top, left + crop_w, top + crop_h)
     return np.asarray(Image.fromarray(opaque).resize((width, height), Image.Resampling.LANCZOS, box=box))
+
+
+def _letterboxed(frame: np.ndarray, height: int, width: int, colour: tuple[int, int, int]) -> np.ndarray:
+    """The whole frame, as large as it fits, in the middle of the colour."""
+    h, w = frame.shape[:2]
+    scale = min(height / h, width / w)
+    inner = max(1, round(w * scale)), max(1, round(h * scale))
+    resized = np.asarray(Image.fromarray(frame).resize(inner, Image.Resampling.LANCZOS))
+    canvas = np.empty((height, width, 3), np.uint8)
+    canvas[:] = colour
+    top, left = (height - inner[1]) // 2, (width - inner[0]) // 2
+    canvas[top : top + inner[1], left : left + inner[0]] = resized
+    return canvas

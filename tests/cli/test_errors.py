@@ -97,7 +97,7 @@ def test_a_size_that_the_nets_refuse_is_told_before_an_hour_of_decoding(gadkit_c
     def decode(*arguments, **named):
         raise AssertionError("decoded")
 
-    monkeypatch.setattr("gadkit.runs.training.prepare", decode)
+    monkeypatch.setattr("gadkit.runs.opening.prepare", decode)
     folder = folder_of_clips(tmp_path / "clips", 1)
     assert "found 18x18" in gadkit_command.train(folder, "--resolution", "18").error
     too_short = gadkit_command.train(folder, "--frames", "2").error
@@ -185,7 +185,7 @@ def test_resuming_takes_no_other_folder_and_no_other_configuration(gadkit_comman
         (["--set", "discriminator.width=4"], "discriminator.width: found 4, but run was trained with 8"),
         (["--assembler", "independent"], "assembler.use: found 'gadkit:independent'"),
         (["--resolution", "32"], "video.height: found 32, but run was trained with 16"),
-        (["--labels"], "data: its classes are c, d, but run was trained with none"),
+        (["--labels", "folders"], "data: its classes are c, d, but run was trained with none"),
     ],
     ids=lambda value: str(value[0]) if isinstance(value, list) else "",
 )

@@ -45,7 +45,7 @@ def labelled(tmp_path_factory) -> Path:
     data = tmp_path_factory.mktemp("labelled")
     folder_of_clips(data / "cats", 2)
     folder_of_clips(data / "dogs", 2)
-    return train(data, tmp_path_factory.mktemp("trained") / "run", "--labels")
+    return train(data, tmp_path_factory.mktemp("trained") / "run", "--labels", "folders")
 
 
 def pixels(path, **arguments):

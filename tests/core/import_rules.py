@@ -14,12 +14,13 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("gadkit.__main__",),
     ("gadkit.cli",),
     ("gadkit.testing",),
-    ("gadkit.runs", "gadkit.doctor"),
+    ("gadkit.runs", "gadkit.doctor", "gadkit.survey"),
     ("gadkit.engine",),
     ("gadkit.registry", "gadkit.discovery", "gadkit.entry", "gadkit.layers", "gadkit.config"),
+    ("gadkit.data",),
     ("gadkit.video", "gadkit.signature"),
     ("gadkit.interfaces",),
-    ("gadkit.component", "gadkit.errors", "gadkit.hookspecs", "gadkit.randomness"),
+    ("gadkit.component", "gadkit.errors", "gadkit.hookspecs", "gadkit.randomness", "gadkit.words"),
 )
 
 #: Imports that go up for the sake of a type alone, `(module, imported module)`, each for a reason:
@@ -27,7 +28,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 UPWARD_TYPES = {("gadkit.interfaces.trainer", "gadkit.runs.session")}
 
 #: Public beside the names of `gadkit.__all__`: what plugins may import as modules.
-PUBLIC_MODULES = ("gadkit.engine", "gadkit.randomness", "gadkit.testing", "gadkit.video")
+PUBLIC_MODULES = ("gadkit.data", "gadkit.engine", "gadkit.randomness", "gadkit.testing", "gadkit.video")
 
 #: `(module, name)` of the uses that are meant, each for a reason: `--plugin my.py` runs the file that its user names,
 #: and runs the bytes that were hashed.

@@ -219,14 +219,14 @@ def test_a_missing_file_is_named(registry, tmp_path):
 
 
 def test_the_dataset_is_chosen_now_or_later(registry, tmp_path):
-    later = resolve(registry, flags={"data.path": "clips", "data.labels": True})
-    assert (later.data.use, later.data.settings) == (None, {"labels": True})
+    later = resolve(registry, flags={"data.path": "clips", "data.loop": True})
+    assert (later.data.use, later.data.settings) == (None, {"loop": True})
     chosen = later.with_data(registry.find("dataset", "clips"))
-    assert (chosen.data.use, chosen.data.settings) == ("gadkit:clips", {"labels": True, "fps": 25.0})
+    assert (chosen.data.use, chosen.data.settings) == ("gadkit:clips", {"loop": True, "fps": 25.0})
     assert later.data.use is None
     assert dataclasses.replace(chosen, data=later.data) == later
-    assert resolve(registry, flags={"data.path": "clips", "data.use": "clips", "data.labels": True}) == chosen
+    assert resolve(registry, flags={"data.path": "clips", "data.use": "clips", "data.loop": True}) == chosen
     other = later.with_data(registry.find("dataset", "clips"), {"fps": 5})
-    assert other.data.settings == {"labels": False, "fps": 5.0}
+    assert other.data.settings == {"loop": False, "fps": 5.0}
     moved = resolve(registry, chosen.to_toml(), tmp_path, flags={"data.path": "elsewhere"})
     assert (moved.data.path, moved.data.use) == ("elsewhere", None), "another place may be another kind of dataset"

@@ -82,7 +82,11 @@ SETTINGS = st.fixed_dictionaries(
         "device": st.text(),
         "precision": st.sampled_from(["auto", "fp32", "bf16", "fp16", "fp64"]),
         "data.path": st.text(),
-        "data.labels": st.booleans(),
+        "data.loop": st.booleans(),
+        "data.labels": st.text(min_size=1),
+        "clips.per_video": st.integers(min_value=1) | st.just("length"),
+        "clips.held_out": st.floats(0, 1, exclude_max=True),
+        "video.fps": st.floats(0, 1000, exclude_min=True),
         "data.use": st.just("clips"),
     },
 )

@@ -1,9 +1,9 @@
 """A data set is decoded once, into a pack that is whole or not there."""
 
+import errno
+import hashlib
 import json
-import multiprocessing
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,278 +12,175 @@ import numpy as np
 import pytest
 import torch
 from clips import encode, moving
+from folder_set import GEOMETRY, Folder, blueprint, contents, make
 from safetensors.numpy import load_file
 
-from gadkit.errors import ConfigError, DataError, RunError
+from gadkit.data import packing
+from gadkit.data.pack import open_pack
+from gadkit.data.packing import pack
+from gadkit.errors import DataError, RunError
 from gadkit.interfaces.dataset import Dataset, Footage, Source
-from gadkit.video import pack
-from gadkit.video.decode import open_video
-from gadkit.video.pack import open_pack, prepare
-
-SIZE = {"height": 24, "width": 32, "min_frames": 4}
-
-
-class Folder(Dataset):
-    """The MP4 files of a folder; counts how many were opened."""
-
-    def __init__(self, path: Path, *, shade: int = 0, labels: bool = False) -> None:
-        self.path, self.shade, self.labels, self.opened = path, shade, labels, 0
-
-    def sources(self) -> list[Source]:
-        files = sorted(self.path.glob("*.mp4"))
-        return [Source(name=file.name, label=file.name[0] if self.labels else None, files=(file,)) for file in files]
-
-    def open(self, source: Source) -> Footage:
-        self.opened += 1
-        return open_video(source.files[0])
+from gadkit.video.geometry import Geometry
 
 
 @pytest.fixture
 def videos(tmp_path):
-    folder = tmp_path / "videos"
-    folder.mkdir()
-    for index, length in enumerate((9, 5, 12, 3, 7)):
-        encode(folder / f"{'ab'[index % 2]}{index}.mp4", moving(length, 24, 32, seed=index), rate=(25, 30)[index == 2])
-    return folder
+    return make(tmp_path / "videos")
 
 
-def packs(cache):
-    return sorted((cache / "packs").iterdir())
+def packed(videos, folder, *, geometry=GEOMETRY, processes=False, **more):
+    dataset = Folder(videos)
+    pack(dataset, dataset.sources(), folder, geometry, blueprint=blueprint(videos) if processes else None, **more)
+    return open_pack(folder)
 
 
-def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+def all_frames(store, video):
+    return store.gather(torch.tensor([video]), torch.arange(int(store.lengths[video]))[None])[0].numpy()
 
 
-def test_the_store_holds_every_frame(videos, tmp_path):
+@pytest.mark.parametrize("processes", [False, True])
+def test_the_pack_holds_every_frame(videos, tmp_path, processes):
     seen = []
-    store = prepare(Folder(videos), **SIZE, cache=tmp_path, progress=lambda *call: seen.append(call))
-    assert store.names == ["a0.mp4", "a2.mp4", "a4.mp4", "b1.mp4"]
-    assert store.lengths.tolist() == [9, 12, 7, 5]
-    assert (store.height, store.width, store.channels, store.fps, len(store)) == (24, 32, 3, 25.0, 4)
-    assert store.nbytes == 33 * 24 * 32 * 3
-    assert (store.labels, store.classes) == (None, ())
-    for video, (seed, length) in enumerate([(0, 9), (2, 12), (4, 7), (1, 5)]):
-        frames = store.gather(torch.tensor([video]), torch.arange(length)[None])
-        assert np.array_equal(frames[0].numpy(), moving(length, 24, 32, seed=seed))
-    assert [(skipped.name, "3 frames" in skipped.reason) for skipped in store.skipped] == [("b3.mp4", True)]
-    assert seen == [(n, 5, name) for n, name in enumerate(["a0.mp4", "a2.mp4", "a4.mp4", "b1.mp4", "b3.mp4"], 1)]
+    store = packed(videos, tmp_path / "pack", processes=processes, progress=lambda *call: seen.append(call))
+    names = ["a0.mp4", "a2.mp4", "a4.mp4", "b1.mp4", "b3.mp4"]
+    assert store.names == names
+    assert store.lengths.tolist() == [9, 12, 7, 5, 3]
+    assert (store.height, store.width, store.channels, store.fps, store.rates) == (24, 32, 3, 25.0, (25.0, 30.0))
+    for video, (seed, length) in enumerate([(0, 9), (2, 12), (4, 7), (1, 5), (3, 3)]):
+        assert np.array_equal(all_frames(store, video), moving(length, 24, 32, seed=seed))
+    assert seen[:5] == [(number, 5, f"checking {name}") for number, name in enumerate(names, 1)]
+    assert seen[5:] == [(number, 5, name) for number, name in enumerate(names, 1)]
 
 
-def test_a_second_call_decodes_nothing(videos, tmp_path):
-    prepare(Folder(videos), **SIZE, cache=tmp_path)
-    again = Folder(videos)
-    store = prepare(again, **SIZE, cache=tmp_path, progress=lambda *call: pytest.fail("nothing is to be done"))
-    assert again.opened == 0
-    assert len(store) == 4
-
-
-def test_the_pack_does_not_depend_on_the_number_of_frames(videos, tmp_path):
-    prepare(Folder(videos), **SIZE, cache=tmp_path)
-    again = Folder(videos)
-    store = prepare(again, **{**SIZE, "min_frames": 8}, cache=tmp_path)
-    assert again.opened == 0
-    assert store.names == ["a0.mp4", "a2.mp4"]
-    assert [skipped.name for skipped in store.skipped] == ["a4.mp4", "b1.mp4", "b3.mp4"]
-
-
-def touch(videos):
-    os.utime(videos / "a0.mp4", ns=(10**18, 10**18 + 1))
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"height": 16},
-        {"width": 16},
-        {"stride": 2},
-        {"background": "black"},
-        {"shade": 1},
-        {"labels": True},
-        {"file": touch},
-        {"file": lambda videos: (videos / "b3.mp4").unlink()},
-        {"file": lambda videos: (videos / "b3.mp4").rename(videos / "b5.mp4")},
-    ],
-    ids=str,
-)
-def test_what_changes_the_frames_makes_another_pack(videos, tmp_path, change):
-    prepare(Folder(videos), **SIZE, cache=tmp_path)
-    settings = {name: change[name] for name in ("shade", "labels") if name in change}
-    numbers = {name: change[name] for name in ("height", "width", "stride", "background") if name in change}
-    change.get("file", lambda videos: None)(videos)
-    again = Folder(videos, **settings)
-    prepare(again, **{**SIZE, **numbers}, cache=tmp_path)
-    assert again.opened >= 4
-    assert len(packs(tmp_path)) == 2
-
-
-def test_a_dataset_that_hides_its_settings_is_told_apart(tmp_path):
-    class Hidden(Dataset):
-        def __init__(self, *, shade: int) -> None:
-            self._value = shade
-
-        def sources(self):
-            return [Source(name="a")]
-
-        def open(self, source):
-            return Footage(fps=10, frames=iter([np.full((24, 32, 3), self._value, np.uint8)] * 4))
-
-    for shade in (10, 20, 10):
-        store = prepare(Hidden(shade=shade), **SIZE, cache=tmp_path)
-        assert int(store.gather(torch.tensor([0]), torch.tensor([[3]])).max()) == shade
-    assert len(packs(tmp_path)) == 2
-
-
-def test_stride_keeps_every_nth_frame_and_divides_the_rate(videos, tmp_path):
-    store = prepare(Folder(videos), **SIZE, stride=2, cache=tmp_path)
-    assert store.fps == 12.5
-    assert store.lengths.tolist() == [5, 6, 4]
-    frames = store.gather(torch.tensor([1]), torch.arange(6)[None])
-    assert np.array_equal(frames[0].numpy(), moving(12, 24, 32, seed=2)[::2])
-
-
-def test_labels(videos, tmp_path):
-    store = prepare(Folder(videos, labels=True), **SIZE, cache=tmp_path)
-    assert store.classes == ("a", "b")
-    assert store.labels.tolist() == [0, 0, 0, 1]
-
-
-def test_shards_read_back_with_the_library(videos, tmp_path):
-    prepare(Folder(videos), **SIZE, cache=tmp_path)
-    (folder,) = packs(tmp_path)
-    assert sorted(contents(folder)) == ["index.json", "shard-00000.safetensors"]
-    frames = load_file(folder / "shard-00000.safetensors")["frames"]
+def test_a_shard_reads_back_with_the_library_and_the_index_tells_the_truth(videos, tmp_path):
+    packed(videos, tmp_path / "pack")
+    assert sorted(contents(tmp_path / "pack")) == ["index.json", "shard-00000.safetensors"]
+    frames = load_file(tmp_path / "pack" / "shard-00000.safetensors")["frames"]
     assert frames.shape == (36, 24, 32, 3)
-    index = json.loads((folder / "index.json").read_text())
-    assert index["key"] == folder.name
+    index = json.loads((tmp_path / "pack" / "index.json").read_text())
+    assert Geometry(**index["geometry"]) == GEOMETRY
+    assert index["shards"] == [{"frames": 36, "bytes": (tmp_path / "pack" / "shard-00000.safetensors").stat().st_size}]
     for video in index["videos"]:
         expected = moving(video["length"], 24, 32, seed=int(video["name"][1]))
         assert np.array_equal(frames[video["start"] : video["start"] + video["length"]], expected)
+        assert video["sha256"] == hashlib.sha256(expected.tobytes()).hexdigest()
+        assert (video["width"], video["height"], video["label"]) == (32, 24, video["name"][0])
+
+
+def test_the_index_tells_the_size_of_the_source(videos, tmp_path):
+    packed(videos, tmp_path / "pack", geometry=Geometry(height=8, width=8))
+    index = json.loads((tmp_path / "pack" / "index.json").read_text())
+    assert {(video["width"], video["height"]) for video in index["videos"]} == {(32, 24)}
+
+
+def test_footage_is_resampled_by_its_times(videos, tmp_path):
+    store = packed(videos, tmp_path / "pack", geometry=Geometry(height=24, width=32, fps=12.5))
+    assert (store.fps, store.rates) == (12.5, (12.5,))
+    assert np.array_equal(all_frames(store, 0), moving(9, 24, 32, seed=0)[::2])
 
 
 def test_workers_change_no_byte(videos, tmp_path, monkeypatch):
-    monkeypatch.setattr(pack, "SHARD_BYTES", 10 * 24 * 32 * 3)
-    monkeypatch.setattr(pack, "_SPOOL_BYTES", 8 * 24 * 32 * 3)  # some videos go through a file
+    monkeypatch.setattr(packing, "SHARD_BYTES", 10 * 24 * 32 * 3)
     results = []
-    for workers in (1, 2, 7):
-        prepare(Folder(videos), **SIZE, cache=tmp_path / str(workers), workers=workers)
-        (folder,) = packs(tmp_path / str(workers))
-        results.append((folder.name, contents(folder)))
-    assert len(results[0][1]) > 2  # several shards
-    assert results[0] == results[1] == results[2]
+    for number, (workers, processes) in enumerate([(1, False), (7, False), (1, True), (3, True)]):
+        packed(videos, tmp_path / str(number), workers=workers, processes=processes)
+        results.append(contents(tmp_path / str(number)))
+    assert len(results[0]) > 2  # several shards
+    assert all(result == results[0] for result in results)
+    store = open_pack(tmp_path / "0")
+    assert np.array_equal(all_frames(store, 4), moving(3, 24, 32, seed=3))
 
 
 def test_videos_that_cannot_be_read_are_left_out_and_named(videos, tmp_path):
     (videos / "a1_bad.mp4").write_bytes(b"no video")
     whole = encode(videos / "a1_cut.mp4", moving(30), container={"movflags": "+faststart"})
     whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    store = prepare(Folder(videos), **SIZE, cache=tmp_path)
-    assert store.names == ["a0.mp4", "a2.mp4", "a4.mp4", "b1.mp4"]
-    assert [skipped.name for skipped in store.skipped] == ["a1_bad.mp4", "a1_cut.mp4", "b3.mp4"]
+    store = packed(videos, tmp_path / "pack", processes=True)
+    assert store.names == ["a0.mp4", "a2.mp4", "a4.mp4", "b1.mp4", "b3.mp4"]
+    assert [skipped.name for skipped in store.skipped] == ["a1_bad.mp4", "a1_cut.mp4"]
     assert all(skipped.name in skipped.reason for skipped in store.skipped)
-    frames = store.gather(torch.tensor([1]), torch.arange(12)[None])
-    assert np.array_equal(frames[0].numpy(), moving(12, 24, 32, seed=2))
+    assert np.array_equal(all_frames(store, 1), moving(12, 24, 32, seed=2))
 
 
-def test_nothing_usable_says_what_to_do(videos, tmp_path):
-    (videos / "bad.mp4").write_bytes(b"no video")
-    with pytest.raises(
-        DataError, match=r"6 videos.* 1 cannot be read and 5 are shorter than 40.*12; lower --frames to 12"
-    ):
-        prepare(Folder(videos), **{**SIZE, "min_frames": 40}, cache=tmp_path)
+def test_nothing_readable_says_so_and_leaves_nothing(videos, tmp_path):
     for file in videos.iterdir():
         file.write_bytes(b"no video")
-    with pytest.raises(DataError, match=r"none of the 6 videos can be read.*a0\.mp4"):
-        prepare(Folder(videos), **SIZE, cache=tmp_path)
-    assert len(packs(tmp_path)) == 1  # of unreadable videos no pack is kept
+    with pytest.raises(DataError, match=r"none of the 5 videos can be read.*a0\.mp4"):
+        packed(videos, tmp_path / "new" / "pack")
+    assert list((tmp_path / "new").iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["height", "width", "min_frames", "stride"])
-def test_sizes_are_checked(videos, tmp_path, name):
-    with pytest.raises(ConfigError, match="at least 1"):
-        prepare(Folder(videos), **{**SIZE, name: 0}, cache=tmp_path)
+class Synthetic(Dataset):
+    """Made of nothing but its names."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    def sources(self) -> list[Source]:
+        return [Source(name=name) for name in self.names]
+
+    def open(self, source: Source) -> Footage:
+        count = 0 if source.name == "empty" else 2
+        return Footage(fps=10, frames=iter([np.zeros((24, 32, 3), np.uint8)] * count))
 
 
-def test_the_cache_is_where_the_environment_says(videos, tmp_path, monkeypatch):
-    monkeypatch.setenv("GADKIT_CACHE", str(tmp_path / "elsewhere"))
-    prepare(Folder(videos), **SIZE)
-    assert len(packs(tmp_path / "elsewhere")) == 1
+def test_two_videos_of_one_name_are_refused(tmp_path):
+    dataset = Synthetic("a", "b", "a")
+    with pytest.raises(DataError, match="the name a comes twice"):
+        pack(dataset, dataset.sources(), tmp_path / "pack", GEOMETRY)
+    assert list(tmp_path.iterdir()) == []
 
 
-def spoil_index(folder):
-    (folder / "index.json").write_text("{")
+def test_a_video_without_frames_is_named(tmp_path):
+    dataset = Synthetic("a", "empty")
+    pack(dataset, dataset.sources(), tmp_path / "pack", GEOMETRY)
+    assert [skipped.reason for skipped in open_pack(tmp_path / "pack").skipped] == ["empty holds no frames."]
 
 
-def old_format(folder):
-    (folder / "index.json").write_text(json.dumps({"format": 0}))
+def test_the_same_pack_is_not_made_twice(videos, tmp_path):
+    dataset = Folder(videos)
+    assert pack(dataset, dataset.sources(), tmp_path / "pack", GEOMETRY)
+    opened, before = dataset.opened, contents(tmp_path / "pack")
+    assert not pack(dataset, dataset.sources(), tmp_path / "pack", GEOMETRY)
+    assert dataset.opened == opened
+    assert contents(tmp_path / "pack") == before
 
 
-def cut_shard(folder):
-    os.truncate(folder / "shard-00000.safetensors", 5000)
+def other_pack(place, videos):
+    packed(videos, place, geometry=Geometry(height=8, width=8))
 
 
-def lose_shard(folder):
-    (folder / "shard-00000.safetensors").unlink()
+def other_folder(place, videos):
+    place.mkdir()
+    (place / "precious.txt").write_text("mine")
 
 
-@pytest.mark.parametrize("damage", [spoil_index, old_format, cut_shard, lose_shard])
-def test_a_damaged_pack_is_refused_and_made_anew(videos, tmp_path, damage):
-    prepare(Folder(videos), **SIZE, cache=tmp_path)
-    (folder,) = packs(tmp_path)
-    before = contents(folder)
-    damage(folder)
-    with pytest.raises(DataError, match="pack"):
-        open_pack(folder)
-    prepare(Folder(videos), **SIZE, cache=tmp_path)
-    assert contents(folder) == before
+def file(place, videos):
+    place.write_text("mine")
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-sys.path[:0] = sys.argv[3:]
-from test_pack import SIZE, Folder, prepare
-def progress(done, total, name):
-    if done == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-prepare(Folder(Path(sys.argv[1])), **SIZE, cache=Path(sys.argv[2]), progress=progress)
-"""
+def broken_pack(place, videos):
+    packed(videos, place)
+    os.truncate(place / "shard-00000.safetensors", 5000)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
-def test_a_killed_maker_leaves_no_pack_and_its_remains_are_swept(videos, tmp_path):
-    paths = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-    done = subprocess.run([sys.executable, "-c", KILLED, str(videos), str(tmp_path), *paths], capture_output=True)
-    assert done.returncode == -signal.SIGKILL
-    assert [path.name.startswith(".partial-") for path in packs(tmp_path)] == [True]
-    store = prepare(Folder(videos), **SIZE, cache=tmp_path)
-    assert len(store) == 4
-    (folder,) = packs(tmp_path)
-    assert not folder.name.startswith(".")
+def link(place, videos):
+    place.symlink_to(videos / "nowhere")
 
 
-def test_an_error_leaves_nothing(videos, tmp_path):
-    def progress(done, total, name):
-        if done == 2:
-            raise KeyboardInterrupt
+@pytest.mark.parametrize("standing", [other_pack, other_folder, file, broken_pack, link])
+def test_nothing_that_exists_is_overwritten(videos, tmp_path, standing):
+    place = tmp_path / "place"
+    standing(place, videos)
+    before = contents(place) if place.is_dir() else os.lstat(place)
+    with pytest.raises(RunError, match=r"place .*choose another place"):
+        packed(videos, place)
+    assert (contents(place) if place.is_dir() else os.lstat(place)) == before
 
-    with pytest.raises(KeyboardInterrupt):
-        prepare(Folder(videos), **SIZE, cache=tmp_path, progress=progress)
-    assert packs(tmp_path) == []
 
-
-def test_the_maker_that_comes_second_takes_the_first_ones_pack(videos, tmp_path):
-    # The other process, at the worst moment: it publishes after this one has decoded everything.
-    inner = []
-
-    def progress(done, total, name):
-        if done == total:
-            inner.append(prepare(Folder(videos), **SIZE, cache=tmp_path))
-
-    outer = prepare(Folder(videos), **SIZE, cache=tmp_path, progress=progress)
-    assert len(packs(tmp_path)) == 1
-    where = torch.arange(4), torch.arange(5)[None].expand(4, 5)
-    assert torch.equal(outer.gather(*where), inner[0].gather(*where))
+def test_an_empty_folder_is_filled(videos, tmp_path):
+    (tmp_path / "pack").mkdir()
+    assert len(packed(videos, tmp_path / "pack")) == 5
 
 
 def test_a_pack_appears_whole(videos, tmp_path, monkeypatch):
@@ -296,53 +193,42 @@ def test_a_pack_appears_whole(videos, tmp_path, monkeypatch):
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", spy)
-    prepare(Folder(videos), **SIZE, cache=tmp_path)
-    (folder,) = packs(tmp_path)
-    assert renamed == [contents(folder)]
+    packed(videos, tmp_path / "out" / "pack")
+    assert renamed == [contents(tmp_path / "out" / "pack")]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["pack"]  # neither lock nor remains
 
 
-def _prepare_in_process(videos, cache, barrier, results):
-    barrier.wait()
-    results.put(prepare(Folder(videos), **SIZE, cache=cache).lengths.tolist())
-
-
-def test_processes_at_once(videos, tmp_path):
-    context = multiprocessing.get_context("spawn")
-    barrier, results = context.Barrier(2), context.Queue()
-    makers = [context.Process(target=_prepare_in_process, args=(videos, tmp_path, barrier, results)) for _ in range(2)]
-    for maker in makers:
-        maker.start()
-    assert [results.get(timeout=60) for _ in makers] == [[9, 12, 7, 5]] * 2
-    for maker in makers:
-        maker.join()
-    assert len(packs(tmp_path)) == 1
-
-
-FULL = """
+LIMITED = """
 import resource, sys
 from pathlib import Path
 sys.path[:0] = sys.argv[3:]
-from test_pack import SIZE, Folder, prepare
+from folder_set import GEOMETRY, Folder, blueprint
 from gadkit.errors import RunError
-resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
-try:
-    prepare(Folder(Path(sys.argv[1])), **SIZE, cache=Path(sys.argv[2]))
-except RunError as error:
-    print(error)
+from gadkit.data.packing import pack
+resource.setrlimit(resource.RLIMIT_FSIZE, (30000, 30000))
+videos = Path(sys.argv[1])
+dataset = Folder(videos)
+for plan in (blueprint(videos), None):
+    try:
+        pack(dataset, dataset.sources(), Path(sys.argv[2]), GEOMETRY, blueprint=plan)
+    except RunError as error:
+        print(error)
 """
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a limit on the size of files")
-def test_a_full_disk_is_one_sentence_and_no_skipped_video(videos, tmp_path):
+def test_a_full_disk_is_one_sentence_and_keeps_what_is_done(videos, tmp_path):
     paths = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-    command = [sys.executable, "-c", FULL, str(videos), str(tmp_path), *paths]
+    command = [sys.executable, "-c", LIMITED, str(videos), str(tmp_path / "pack"), *paths]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "cannot be written" in done.stdout
-    assert "GADKIT_CACHE" in done.stdout
-    assert packs(tmp_path) == []
-
-
-def test_a_cache_that_is_no_folder_is_named(videos, tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match="cannot be written"):
-        prepare(Folder(videos), **SIZE, cache=tmp_path / "file")
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2
+    assert all("cannot be written" in line and os.strerror(errno.EFBIG) in line for line in lines)
+    assert not (tmp_path / "pack").exists()
+    assert (tmp_path / ".partial-pack" / "shard-00000.safetensors").stat().st_size > 9 * 24 * 32 * 3
+    seen = []
+    packed(videos, tmp_path / "pack", progress=lambda *call: seen.append(call))
+    packed(videos, tmp_path / "unbroken")
+    assert contents(tmp_path / "pack") == contents(tmp_path / "unbroken")
+    assert (1, 5, "a0.mp4") not in seen
+    assert (5, 5, "b3.mp4") in seen

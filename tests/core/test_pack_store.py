@@ -10,9 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gadkit.data.index import Index, PackedVideo
+from gadkit.data.store import ClipStore, Skipped
 from gadkit.errors import DataError
-from gadkit.video.pack import FORMAT
-from gadkit.video.store import ClipStore, Skipped
+from gadkit.video.geometry import Geometry
 
 LENGTHS = [3, 1, 6, 4, 2]
 BLOCKS = [10, 4, 5]  # videos 0 to 2, then a video of 4 frames, then one of 2 after 3 frames of none
@@ -91,7 +92,7 @@ OPENED = """
 import sys
 from pathlib import Path
 import torch
-from gadkit.video.pack import open_pack
+from gadkit.data.pack import open_pack
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 before = resident()
@@ -111,9 +112,9 @@ def test_opening_a_large_pack_does_not_load_it(tmp_path):
         file.seek(256 + 9000 * 128 * 128 * 3)
         file.write(b"\x07" * 100)
         file.truncate(256 + size)
-    video = {"name": "a", "label": None, "shard": 0, "start": 0, "length": 20000, "fps": 25.0}
-    index = {"format": FORMAT, "height": 128, "width": 128, "stride": 1, "classes": [], "shards": 1, "videos": [video]}
-    (tmp_path / "index.json").write_text(json.dumps({**index, "skipped": []}))
+    video = PackedVideo(name="a", shard=0, start=0, length=20000, fps=25.0, width=128, height=128, sha256="0" * 64)
+    index = Index(key="k", geometry=Geometry(height=128, width=128), shards=(20000,), videos=(video,), skipped=())
+    (tmp_path / "index.json").write_text(index.to_json())
     done = subprocess.run([sys.executable, "-c", OPENED, str(tmp_path)], capture_output=True, text=True, check=True)
     growth, value = map(int, done.stdout.split())
     assert value == 7

@@ -1,15 +1,20 @@
 """Videos decode to the pixels that were put in, whatever their container says about them."""
 
+import io
 import itertools
+import os
 from fractions import Fraction
+from pathlib import Path
 
 import av
+import ffmpeg
 import numpy as np
 import pytest
 from clips import LOSSLESS, encode, moving, patches, picture, to_yuv
 from PIL import Image
 
 from gadkit.errors import DataError
+from gadkit.video import limits
 from gadkit.video.decode import open_video
 from gadkit.video.hdr import WHITE, nits_to_pq, pq_to_nits, roll_off
 
@@ -274,3 +279,101 @@ def test_threads_change_no_pixel(tmp_path):
     frames = moving(6, 720, 1280)
     path = encode(tmp_path / "a.mp4", frames, options={"qp": "0", "preset": "ultrafast", "bf": "2"})
     assert np.array_equal(read(path), frames)
+
+
+def test_an_open_file_is_read_in_place_of_the_path(tmp_path):
+    frames = moving(6)
+    for name, kind in (("a.mp4", "x264"), ("a.mkv", "ffv1")):
+        encode(tmp_path / name, frames, **LOSSLESS[kind])
+        with (tmp_path / name).open("rb") as file:
+            footage = open_video(tmp_path / f"not-there/{name}", file)
+            assert np.array_equal(np.stack(list(footage.frames)), frames)
+            assert not file.closed
+            with pytest.raises(DataError, match=r"b\.mp4"):
+                open_video(tmp_path / "b.mp4", io.BytesIO(b"no video"))
+
+
+def test_an_animation_in_an_open_file(tmp_path):
+    images = [Image.fromarray(frame) for frame in moving(3)]
+    images[0].save(tmp_path / "a.gif", save_all=True, append_images=images[1:], duration=[40, 120, 40])
+    for given in ({}, {"file": io.BytesIO((tmp_path / "a.gif").read_bytes())}):
+        times = [time for time, _ in open_video(tmp_path / "a.gif", **given).timed]
+        assert times == pytest.approx([0, 0.04, 0.16])
+
+
+@pytest.mark.parametrize("name", ["50%d.mp4", "a:b.mkv", "http:x.mkv", "ä ö #?.mp4", "-i.mp4"])
+def test_any_name_is_a_name(tmp_path, name, monkeypatch):
+    frames = moving(2)
+    encode(tmp_path / f"a{Path(name).suffix}", frames).rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    assert np.array_equal(read(Path(name)), frames)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{}\n#EXT-X-ENDLIST\n",
+        "ffconcat version 1.0\nfile '{}'\n",
+        "v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n",
+        '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static"><BaseURL>{}</BaseURL></MPD>',
+        "\x1b[31mwords in colour\x1b[0m\n" * 100,
+    ],
+)
+@pytest.mark.parametrize("name", ["a.mp4", "a.m3u8", "a.ts", "a.ans"])
+def test_a_list_of_other_files_is_no_video(tmp_path, name, text):
+    (tmp_path / name).write_text(text.format(encode(tmp_path / "other.mp4", moving(2))))
+    with pytest.raises(DataError, match=name):
+        open_video(tmp_path / name)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.mp4")
+    with pytest.raises(DataError, match="is no file"):
+        open_video(tmp_path / "a.mp4")
+
+
+def test_times_that_are_missing_or_fall_go_on_at_the_mean_rate(tmp_path):
+    # Two recordings glued together: the clock of the stream starts anew in the middle.
+    encode(tmp_path / "a.mpg", moving(10), codec="mpeg2video", pix_fmt="yuv420p", options={})
+    (tmp_path / "c.mpg").write_bytes((tmp_path / "a.mpg").read_bytes() * 2)
+    # An elementary stream has no times at all.
+    encode(tmp_path / "d.h264", moving(20), codec="libx264", pix_fmt="yuv420p", options={"bf": "0"})
+    for name in ("c.mpg", "d.h264"):
+        times = [time for time, _ in open_video(tmp_path / name).timed]
+        assert len(times) == 20
+        assert np.diff(times) == pytest.approx(np.full(19, 0.04), abs=2e-3)
+
+
+def test_one_picture_in_a_container_is_a_video_of_one_frame(tmp_path):
+    frames = moving(1)
+    assert np.array_equal(read(encode(tmp_path / "a.mp4", frames)), frames)
+
+
+def test_covers_and_data_are_passed_over(tmp_path):
+    cover = tmp_path / "cover.png"
+    Image.fromarray(moving(1, 64, 96)[0]).save(cover)
+    sound = ["-f", "lavfi", "-i", "anullsrc=duration=0.2"]
+    pasted = ["-map", "0", "-map", "1", "-c:v", "copy", "-disposition:v:0", "attached_pic"]
+    ffmpeg.run("-i", cover, *sound, *pasted, tmp_path / "song.m4a")
+    with pytest.raises(DataError, match="holds no video"):
+        open_video(tmp_path / "song.m4a")
+    (tmp_path / "a.srt").write_text("1\n00:00:00,000 --> 00:00:00,100\nwords\n")
+    video = encode(tmp_path / "a.mp4", moving(4))
+    ffmpeg.run(
+        "-i", cover, "-i", video, "-i", tmp_path / "a.srt", *pasted, "-map", "2", "-c:s", "mov_text", tmp_path / "b.mp4"
+    )
+    assert np.array_equal(read(tmp_path / "b.mp4"), moving(4))
+
+
+def test_a_frame_larger_than_the_limit_is_refused(tmp_path, monkeypatch):
+    path = encode(tmp_path / "a.mp4", moving(2, 48, 64))
+    monkeypatch.setattr(limits, "MAX_PIXELS", 48 * 64)
+    assert len(read(path)) == 2
+    monkeypatch.setattr(limits, "MAX_PIXELS", 48 * 64 - 1)
+    with pytest.raises(DataError, match=r"a\.mp4 has frames of 64×48 pixels, and at most 3,071"):
+        open_video(path)
+    # Pixels that are not square count as they are shown.
+    wide = encode(tmp_path / "b.mp4", moving(2, 32, 64), aspect=Fraction(2))
+    with pytest.raises(DataError, match="128×32"):
+        read(wide)

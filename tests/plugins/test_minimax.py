@@ -47,7 +47,7 @@ def furthest(a, b):
 
 
 def logged(path):
-    return [{k: v for k, v in line.items() if k != "seconds"} for line in Run(Path(path)).read_log()]
+    return [{k: v for k, v in line.items() if k not in ("seconds", "waited")} for line in Run(Path(path)).read_log()]
 
 
 class StopAfter(Reporter):
@@ -155,7 +155,7 @@ def small_initial():
 
 
 def test_labels_reach_both_players(tmp_path):
-    small(tmp_path / "run", labels=True, penalty="r1r2", steps=2)
+    small(tmp_path / "run", labels="own", penalty="r1r2", steps=2)
     model = gadkit.load(tmp_path / "run", device="cpu")
     assert model.classes == ("even", "odd")
     one, two = model.sample(labels=["even"], seed=3), model.sample(labels=[1], seed=3)
@@ -208,7 +208,7 @@ LOSSES = ["minimax", "nonsaturating", "hinge", "lsgan", "wasserstein", "rpgan"]
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_penalty_goes_with_every_loss_and_with_labels(tmp_path, loss):
     for penalty in ("r1", "r1r2", "approx-r1r2", "wgan-gp"):
-        small(tmp_path / penalty, loss=loss, penalty=penalty, labels=True, steps=1, batch_size=4)
+        small(tmp_path / penalty, loss=loss, penalty=penalty, labels="own", steps=1, batch_size=4)
         assert all(tensor.isfinite().all() for tensor in weights(tmp_path / penalty).values())
         assert logged(tmp_path / penalty)[-1]["penalty"] > 0
 

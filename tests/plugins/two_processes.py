@@ -13,7 +13,7 @@ CASES |= {f"rpgan-{penalty}": {"penalty": penalty} for penalty in ("r1", "r1r2",
 CASES |= {
     f"norm-{penalty}": {"penalty": penalty, "set": {"discriminator.norm": "batch"}} for penalty in ("r1r2", "wgan-gp")
 }
-CASES["frames-labels"] = {"discriminator": "dcgan-frame", "labels": True, "penalty": "r1", "accumulate": 2}
+CASES["frames-labels"] = {"discriminator": "dcgan-frame", "labels": "own", "penalty": "r1", "accumulate": 2}
 
 if __name__ == "__main__":
     torch.set_num_threads(1)

@@ -76,7 +76,7 @@ class Short(Trainer):
 
 
 class Clips(Dataset):
-    def __init__(self, path, *, labels: bool = False, fps: float = 25.0):
+    def __init__(self, path, *, loop: bool = False, fps: float = 25.0):
         super().__init__(path)
 
     def sources(self):

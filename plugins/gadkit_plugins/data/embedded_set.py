@@ -19,7 +19,10 @@ class Embedded(Dataset):
         path: Not looked at, since the clips lie in the installed package; there because every dataset has it.
     """
 
-    def __init__(self, path: Path = Path()) -> None:
+    licence = "MIT"
+    homepage = "https://github.com/microsoft/fluentui-emoji"
+
+    def __init__(self, path: Path | str = Path()) -> None:
         self._folder = Path(str(resources.files("gadkit_plugins.data").joinpath("embedded")))
 
     def sources(self) -> Sequence[Source]:

@@ -19,18 +19,16 @@ class Frames(Dataset):
     Args:
         path: The folder.
         fps: Frame rate in Hz.
-        labels: Whether the first-level folders are classes.
     """
 
-    def __init__(self, path: Path, *, fps: Annotated[float, Field(gt=0, le=1000)] = 25.0, labels: bool = False) -> None:
-        self.path = tree.existing(Path(path))
+    def __init__(self, path: Path | str, *, fps: Annotated[float, Field(gt=0, le=1000)] = 25.0) -> None:
+        self.path = tree.existing(path)
         self.fps = fps
-        self.labels = labels
 
     @classmethod
-    def accepts(cls, path: Path) -> bool:
+    def accepts(cls, path: Path | str) -> bool:
         """A folder that shows images and no video on a short look."""
-        if not path.is_dir():
+        if not isinstance(path, Path) or not path.is_dir():
             return False
         image = False
         for file in tree.glimpse(path):
@@ -47,8 +45,7 @@ class Frames(Dataset):
         for folder, files in tree.folders(self.path):
             if images := tuple(file for file in files if tree.is_image(file)):
                 name = folder.relative_to(self.path).as_posix() if folder != self.path else self.path.resolve().name
-                label = tree.class_of(self.path, folder) if self.labels else None
-                sources.append(Source(name=name, label=label, files=images))
+                sources.append(Source(name=name, files=images))
         if not sources:
             raise DataError(
                 f"{self.path} holds no images: found {tree.contents(self.path)}, expected folders of image files, "

@@ -5,25 +5,27 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter, deque
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from gadkit import DataError
-from gadkit.video.stills import is_animated_webp
+from gadkit.video.stills import is_animation
 
-#: Endings of video files. WebP is one where it is animated.
+#: Endings of video files. WebP and PNG files are videos where they are animated.
 # fmt: off
 VIDEO_ENDINGS = frozenset(
     [
     ".3g2", ".3gp", ".apng", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".ivf", ".m1v", ".m2t",
     ".m2ts", ".m2v", ".m4v", ".mj2", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".nut",
-    ".obu", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".ts", ".vob", ".webm", ".webp", ".wmv", ".y4m",
+    ".obu", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv", ".y4m",
     ]
 )
 # fmt: on
 #: Endings of image files.
 IMAGE_ENDINGS = frozenset([".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"])
 
+_EITHER = frozenset([".png", ".webp"])
 _GLIMPSE = 10_000
 
 
@@ -33,16 +35,32 @@ def natural(name: str) -> tuple[tuple[tuple[int, int | str], ...], str]:
     return tuple((0, int(part)) if part.isascii() and part.isdigit() else (1, part) for part in parts), name
 
 
+def ending(name: str | Path) -> str:
+    """The ending of a file's name in small letters, with its dot."""
+    return PurePosixPath(name).suffix.lower()
+
+
+def kind(name: str | Path, animated: Callable[[], bool]) -> Literal["video", "image"] | None:
+    """What a file is by its ending; WebP and PNG are videos where they are animated.
+
+    Args:
+        name: The name or the path.
+        animated: Looks into the file.
+    """
+    found = ending(name)
+    if found in _EITHER:
+        return "video" if animated() else "image"
+    return "video" if found in VIDEO_ENDINGS else "image" if found in IMAGE_ENDINGS else None
+
+
 def is_video(path: Path) -> bool:
-    """Whether a file's ending is that of a video; WebP files are looked into."""
-    ending = path.suffix.lower()
-    return is_animated_webp(path) if ending == ".webp" else ending in VIDEO_ENDINGS
+    """Whether a file is a video by its ending; WebP and PNG files are looked into."""
+    return kind(path, lambda: is_animation(path)) == "video"
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file's ending is that of an image; WebP files are looked into."""
-    ending = path.suffix.lower()
-    return not is_animated_webp(path) if ending == ".webp" else ending in IMAGE_ENDINGS
+    """Whether a file is an image by its ending; WebP and PNG files are looked into."""
+    return kind(path, lambda: is_animation(path)) == "image"
 
 
 def folders(root: Path) -> Iterator[tuple[Path, list[Path]]]:
@@ -88,12 +106,13 @@ def glimpse(root: Path) -> Iterator[Path]:
                 yield Path(entry.path)
 
 
-def existing(path: Path) -> Path:
+def existing(path: Path | str) -> Path:
     """`path`, where there is something.
 
     Raises:
         DataError: There is nothing.
     """
+    path = Path(path)
     if not path.exists():
         raise DataError(
             f"{path} does not exist; give a folder of videos or a video file, or leave it out for the embedded clips."
@@ -103,23 +122,13 @@ def existing(path: Path) -> Path:
 
 def contents(root: Path) -> str:
     """What a tree holds, in words: `"3 .txt, 1 .zip"`; `"no files"` where it is empty."""
-    counts = Counter(file.suffix.lower() or "without ending" for _, files in folders(root) for file in files)
+    return counted(file.name for _, files in folders(root) for file in files)
+
+
+def counted(names: Iterable[str]) -> str:
+    """The endings of names, counted, in words."""
+    counts = Counter(ending(name) or "without ending" for name in names)
     return ", ".join(f"{count} {ending}" for ending, count in counts.most_common(8)) or "no files"
-
-
-def class_of(root: Path, video: Path) -> str:
-    """The class of a video: the name of the first-level folder that it lies in.
-
-    Raises:
-        DataError: It lies in none.
-    """
-    parts = video.relative_to(root).parts if video != root else ()
-    if len(parts) < 2:
-        raise DataError(
-            f"{video} lies in no class folder of {root}; "
-            "with labels, every video lies in a folder named after its class."
-        )
-    return parts[0]
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

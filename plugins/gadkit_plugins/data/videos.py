@@ -11,20 +11,23 @@ from gadkit_plugins.data import tree
 
 
 class Videos(Dataset):
-    """Video files of a tree, or one file: whatever libav decodes, told by its ending, and animated WebP.
+    """Video files of a tree, or one file: whatever libav decodes, told by its ending, and animations.
+
+    GIF, animated WebP and animated PNG keep the time of every frame; a duration of 0, and GIF's of one hundredth of a
+    second, count as 100 ms, as players take them. A `.png` or `.webp` is a video where it is animated.
 
     Args:
         path: The folder or the file.
-        labels: Whether the first-level folders are classes.
     """
 
-    def __init__(self, path: Path, *, labels: bool = False) -> None:
-        self.path = tree.existing(Path(path))
-        self.labels = labels
+    def __init__(self, path: Path | str) -> None:
+        self.path = tree.existing(path)
 
     @classmethod
-    def accepts(cls, path: Path) -> bool:
+    def accepts(cls, path: Path | str) -> bool:
         """A video file, or a folder that shows one on a short look."""
+        if not isinstance(path, Path):
+            return False
         if path.is_dir():
             return any(map(tree.is_video, tree.glimpse(path)))
         return path.is_file() and tree.is_video(path)
@@ -46,11 +49,7 @@ class Videos(Dataset):
             )
         single = self.path.is_file()
         sources = [
-            Source(
-                name=file.name if single else file.relative_to(self.path).as_posix(),
-                label=tree.class_of(self.path, file) if self.labels else None,
-                files=(file,),
-            )
+            Source(name=file.name if single else file.relative_to(self.path).as_posix(), files=(file,))
             for file in found
         ]
         return sorted(sources, key=lambda source: tree.natural(source.name))

@@ -10,7 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from gadkit import ConfigError, Discriminator, Key, Logits, Loss, Noise, Session
-from gadkit.engine import Engine, Meter
+from gadkit.engine import Choice, Engine, Meter
+
+#: Batches that are read ahead.
+_AHEAD = 3
 
 
 class BoundPlayer:
@@ -192,6 +195,8 @@ class MinimaxGame:
         self._key: Key = session.key
         self._step = 0
         self._kept: tuple[tuple[int, int], Batch, Tensor] | None = None
+        self._asked: list[tuple[int, int]] = []
+        self._usual: list[tuple[int, int]] = []
         self.meter = Meter()
         engine = session.engine
         making = [*session.generator.parameters(), *session.assembler.parameters()]
@@ -205,6 +210,7 @@ class MinimaxGame:
         """Turns to a step: batches and noise are functions of it from here on."""
         self._step = step
         self._kept = None
+        self._usual, self._asked = self._asked or self._usual, []
         torch.manual_seed(self._key.fold("torch", step).seed)  # for modules that draw from the global generator
 
     def losses(self, draw: int) -> tuple[Tensor, Tensor]:
@@ -281,19 +287,36 @@ class MinimaxGame:
 
     def _batch(self, draw: int, piece: int) -> Batch:
         session, engine = self._session, self._session.engine
-        positions = self._cut.positions(self._step, draw, self._draws, piece)
-        noise = Noise(self._key.fold("noise"), positions, device=engine.device, dtype=engine.dtype)
-        videos, starts = session.clips.select(positions)
-        # Where frames are and when is settled on the CPU, where the clips' numbers are: nothing waits for the device.
-        times = self._discriminator.times(Noise(self._key.fold("times"), positions))
+        positions, choice, times = self._wanted(self._step, draw, piece)
+        self._asked.append((draw, piece))
+        self._announce()
+        real, labels = session.clips.batch(choice, times, engine.device, engine.dtype)
         everything = torch.arange(session.video.frames).expand(len(positions), -1)
         return Batch(
-            noise=noise,
-            real=session.clips.pixels(videos, starts, times, engine.device, engine.dtype),
-            labels=session.clips.labels(videos, engine.device),
+            noise=Noise(self._key.fold("noise"), positions, device=engine.device, dtype=engine.dtype),
+            real=real,
+            labels=labels,
             times=None if times is None else times.to(engine.device),
             instants=everything if times is None else times,
         )
+
+    def _wanted(self, step: int, draw: int, piece: int) -> tuple[Tensor, Choice, Tensor | None]:
+        """The samples' numbers, their clips and the frames of these.
+
+        All of it is settled on the CPU, where the clips' numbers are: nothing waits for the device.
+        """
+        positions = self._cut.positions(step, draw, self._draws, piece)
+        times = self._discriminator.times(Noise(self._key.fold("times"), positions))
+        return positions, self._session.clips.select(positions), times
+
+    def _announce(self) -> None:
+        """Begins to read the batches that come next, where steps go on asking for what the last one asked for."""
+        if not self._usual or not self._session.clips.reads:
+            return
+        for number in range(len(self._asked), len(self._asked) + _AHEAD):
+            steps, place = divmod(number, len(self._usual))
+            _, choice, times = self._wanted(self._step + steps, *self._usual[place])
+            self._session.clips.ahead(choice, times)
 
     def _fake(self, batch: Batch) -> Tensor:
         session = self._session

@@ -1,4 +1,4 @@
-"""The datasets find what belongs to them, in an order of names alone, and say what they miss."""
+"""Trees of videos and of frames: what belongs to them, in an order of names alone, and what is said to be missing."""
 
 import subprocess
 import sys
@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+import sources
 from clips import encode, moving
 from PIL import Image
 
 from gadkit import DataError, Dataset
-from gadkit.video.pack import prepare
 from gadkit_plugins.data.embedded_set import Embedded
 from gadkit_plugins.data.frames import Frames
 from gadkit_plugins.data.plugin import gadkit_datasets
@@ -90,17 +89,6 @@ def test_one_file(tree):
         Videos(tree / "notes.txt").sources()
 
 
-def test_labels_are_the_first_folders(tree):
-    with pytest.raises(DataError, match=r"clip\d+.*no class folder"):
-        Videos(tree, labels=True).sources()
-    (tree / "clip2.mkv").unlink()
-    (tree / "clip10.mp4").unlink()
-    assert [source.label for source in Videos(tree, labels=True).sources()] == ["a", "a", "b"]
-    assert [source.label for source in Videos(tree).sources()] == [None] * 3
-    with pytest.raises(DataError, match="no class folder"):
-        Videos(tree / "b" / "x.MOV", labels=True).sources()
-
-
 def test_links_that_lead_out_are_not_followed(tree, tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -156,14 +144,6 @@ def test_frame_folders(tmp_path):
     assert names(Frames(root / "v2")) == ["v2"]
 
 
-def test_frame_folders_with_labels(tmp_path):
-    root = image_folders(tmp_path / "frames", {"cat/1": 2, "dog/1": 2, "dog/2": 2})
-    assert [source.label for source in Frames(root, labels=True).sources()] == ["cat", "dog", "dog"]
-    image_folders(root, {"bird": 1})
-    with pytest.raises(DataError, match="bird lies in no class folder"):
-        Frames(root, labels=True).sources()
-
-
 def test_every_kind_of_image(tmp_path):
     folder = tmp_path / "v"
     folder.mkdir()
@@ -198,41 +178,11 @@ def test_every_kind_of_image(tmp_path):
 def test_a_broken_image_is_named(tmp_path):
     root = image_folders(tmp_path / "frames", {"v": 3, "w": 3})
     (root / "v" / "1.png").write_bytes((root / "v" / "1.png").read_bytes()[:40])
-    store = prepare(Frames(root), height=6, width=8, min_frames=2, cache=tmp_path)
-    assert store.names == ["w"]
-    assert [(skipped.name, "1.png" in skipped.reason) for skipped in store.skipped] == [("v", True)]
-
-
-def test_who_accepts_what(tree, tmp_path):
-    frames = image_folders(tmp_path / "frames", {"v": 2})
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    stills = tmp_path / "stills"
-    stills.mkdir()
-    Image.new("RGB", (8, 6)).save(stills / "0.webp")
-    moving_webp = tmp_path / "moving"
-    moving_webp.mkdir()
-    images = [Image.fromarray(frame) for frame in VIDEO]
-    images[0].save(moving_webp / "a.webp", save_all=True, append_images=images[1:], duration=40)
-    mixed = image_folders(tmp_path / "mixed", {"thumbnails": 3})
-    (mixed / "thumbnails" / "a.mp4").write_bytes(b"")
-    wanted = {
-        tree: (True, False),
-        tree / "clip2.mkv": (True, False),
-        tree / "notes.txt": (False, False),
-        frames: (False, True),
-        frames / "v" / "0.png": (False, False),
-        stills: (False, True),
-        moving_webp: (True, False),
-        mixed: (True, False),
-        empty: (False, False),
-        tmp_path / "none": (False, False),
-    }
-    assert {path: (Videos.accepts(path), Frames.accepts(path)) for path in wanted} == wanted
-    assert not any(map(Embedded.accepts, wanted))
-    assert names(Videos(moving_webp)) == ["a.webp"]
-    with pytest.raises(DataError, match="no videos"):
-        Videos(stills).sources()
+    dataset = Frames(root)
+    broken, whole = dataset.sources()
+    with pytest.raises(DataError, match=r"1\.png cannot be read"):
+        list(dataset.open(broken).frames)
+    assert len(list(dataset.open(whole).frames)) == 3
 
 
 def test_accepting_looks_at_a_bounded_number_of_entries(tmp_path, monkeypatch):
@@ -246,24 +196,46 @@ def test_accepting_looks_at_a_bounded_number_of_entries(tmp_path, monkeypatch):
     assert Videos.accepts(tmp_path)
 
 
+@pytest.mark.parametrize("kind", ["video_tree", "frame_tree"])
+def test_every_pixel_of_a_tree(tmp_path, kind):
+    dataset = (Videos if kind == "video_tree" else Frames)(sources.KINDS[kind](tmp_path))
+    found = {source.name.partition(".")[0]: np.stack(list(dataset.open(source).frames)) for source in dataset.sources()}
+    assert list(found) == list(sources.NAMES)
+    assert all(np.array_equal(found[name], video) for name, video in sources.videos().items())
+
+
+def test_a_png_is_a_video_where_it_moves(tmp_path):
+    path = sources.KINDS["animation_tree"](tmp_path)
+    Image.new("RGB", (8, 6)).save(path / "cats" / "still.png")
+    Image.new("RGB", (8, 6)).save(path / "cats" / "still.webp")
+    dataset = Videos(path)
+    assert names(dataset) == ["cats/a.gif", "cats/b.webp", "dogs/c.apng", "dogs/d.png"]
+    for source in dataset.sources()[1:]:
+        frames = np.stack(list(dataset.open(source).frames))
+        assert np.array_equal(frames[..., :3], sources.videos()[source.name.partition(".")[0]])
+    assert names(Frames(path)) == ["cats"]
+    assert [file.name for file in Frames(path).sources()[0].files] == ["still.png", "still.webp"]
+
+
 def test_the_embedded_set():
     dataset = Embedded(Path("anything"))
-    sources = dataset.sources()
-    assert len(sources) == 56
-    folder = sources[0].files[0].parent
+    found = dataset.sources()
+    assert len(found) == 56
+    folder = found[0].files[0].parent
     assert sum(file.stat().st_size for file in folder.iterdir()) <= 2 * 2**20
     notice = (folder / "NOTICE").read_text()
     assert "Copyright (c) Microsoft Corporation" in notice
     assert "THE SOFTWARE IS PROVIDED" in notice
-    assert f"The {len(sources)} video clips" in notice
-    store = prepare(dataset, height=32, width=32, min_frames=32)
-    assert len(store) == 56
-    assert store.skipped == []
-    assert store.fps == 25
+    assert f"The {len(found)} video clips" in notice
+    assert dataset.licence == "MIT"
     # Yellow faces that fill the frame, on white.
-    clips = store.gather(torch.arange(56), torch.tensor([[0, 15, 31]]).expand(56, 3)).float()
-    corners = clips[:, :, [0, 0, -1, -1], [0, -1, 0, -1]]
-    assert (corners > 240).float().mean() > 0.97
-    red, green, blue = clips[:, :, 6:26, 6:26].reshape(56, -1, 3).median(1).values.unbind(1)
-    assert (red > 200).all()
-    assert (green > blue + 20).all()
+    for source in found:
+        footage = dataset.open(source)
+        frames = np.stack(list(footage.frames)).astype(int)
+        assert footage.fps == 25
+        assert frames.shape[1:] == (128, 128, 3)
+        assert 37 <= len(frames) <= 96
+        assert (frames[:, [0, 0, -1, -1], [0, -1, 0, -1]] > 240).mean() > 0.8
+        red, green, blue = np.median(frames[:, 24:104, 24:104].reshape(-1, 3), axis=0)
+        assert red > 200
+        assert green > blue + 20

@@ -1,0 +1,1 @@
+"""Sets of clips: labels, packs, streams, and the workers that decode."""

@@ -1,0 +1,1 @@
+"""A look at footage before training: what is there, what would be dropped, what packing takes."""

@@ -1,0 +1,1 @@
+"""Zips and tars of frames or of video files."""

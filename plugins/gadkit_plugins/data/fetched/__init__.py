@@ -1,0 +1,1 @@
+"""Sets that are fetched through the clients of package registries."""

@@ -1,0 +1,1 @@
+"""Sets with known factors, made on the fly."""
