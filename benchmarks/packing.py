@@ -2,15 +2,16 @@
 
     python benchmarks/packing.py SRC
 
-Four things are run alternately over the video files of SRC, each with the same number of processes:
+Five things are run alternately over the video files of SRC, each with the same number of processes, which start within
+the time that is taken:
 
 - `decode`: `for frame in container.decode(video=0): pass`, and nothing is done with the frames;
-- `arrays`: the same with `frame.to_ndarray(format="rgb24")`, which is what a frame takes to be looked at;
+- `arrays`: the same with `frame.to_ndarray(format="rgb24", threads=1)`, which is what a frame takes to be looked at;
+- `plain`: `frame.to_ndarray(format="rgb24")`, as one writes it, with PyAV's own choice of threads for everything;
 - `resized`: arrays, each resized by Pillow's Lanczos filter to the size of the pack;
 - `pack`: `gadkit.data.packing.pack`, from the hashes of the files to the pack on the disk.
 
-Processes of the first three start once, before time is taken; those of the pack start within its time. Printed are the
-times and, for each of the three, the ratio of the pack's time to it, in the median with the smallest and the largest of
+Printed are the times and, for each of the four, the ratio of the pack's time to it, in the median with the smallest and the largest of
 the rounds.
 """
 
@@ -23,7 +24,6 @@ import os
 import statistics
 import tempfile
 import time
-from multiprocessing.pool import Pool
 from pathlib import Path
 
 ENDINGS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
@@ -32,34 +32,28 @@ ENDINGS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
 def decode(job: tuple[str, str, int]) -> int:
     """Decodes one file with PyAV; returns the number of frames."""
     import av
-    from PIL import Image
 
     path, what, size = job
+    if what == "resized":
+        from PIL import Image
     count = 0
     with av.open(path) as container:
-        container.streams.video[0].thread_count = 1  # files are decoded side by side
+        if what != "plain":
+            container.streams.video[0].thread_count = 1  # files are decoded side by side
         for frame in container.decode(video=0):
             count += 1
             if what == "decode":
                 continue
-            array = frame.to_ndarray(format="rgb24", threads=1)
+            array = frame.to_ndarray(format="rgb24", threads=0 if what == "plain" else 1)
             if what == "resized":
                 Image.fromarray(array).resize((size, size), Image.Resampling.LANCZOS).tobytes()
     return count
 
 
-def warm(_: int) -> int:
-    """Imports what `decode` needs."""
-    import av
-    import PIL.Image
-
-    time.sleep(0.2)
-    return len(av.codecs_available) + len(PIL.Image.MODES)
-
-
-def bare(pool: Pool, files: list[Path], what: str, size: int) -> int:
+def bare(files: list[Path], what: str, size: int, workers: int) -> int:
     """Decodes all files; returns the number of frames."""
-    return sum(pool.imap_unordered(decode, [(str(file), what, size) for file in files]))
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        return sum(pool.imap_unordered(decode, [(str(file), what, size) for file in files]))
 
 
 def packed(folder: Path, files: list[Path], size: int, workers: int) -> int:
@@ -91,19 +85,17 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
     files = sorted(path for path in arguments.source.rglob("*") if path.suffix.lower() in ENDINGS)
-    seconds: dict[str, list[float]] = {"decode": [], "arrays": [], "resized": [], "pack": []}
-    with multiprocessing.get_context("spawn").Pool(arguments.workers) as pool:
-        pool.map(warm, range(arguments.workers), chunksize=1)
-        for _ in range(arguments.rounds):
-            frames = set()
-            for what, times in seconds.items():
-                began = time.perf_counter()
-                if what == "pack":
-                    frames.add(packed(arguments.source, files, arguments.size, arguments.workers))
-                else:
-                    frames.add(bare(pool, files, what, arguments.size))
-                times.append(time.perf_counter() - began)
-            assert len(frames) == 1, f"frames differ: {frames}"
+    seconds: dict[str, list[float]] = {"decode": [], "arrays": [], "plain": [], "resized": [], "pack": []}
+    for _ in range(arguments.rounds):
+        frames = set()
+        for what, times in seconds.items():
+            began = time.perf_counter()
+            if what == "pack":
+                frames.add(packed(arguments.source, files, arguments.size, arguments.workers))
+            else:
+                frames.add(bare(files, what, arguments.size, arguments.workers))
+            times.append(time.perf_counter() - began)
+        assert len(frames) == 1, f"frames differ: {frames}"
     report = {
         "files": len(files),
         "frames": frames.pop(),

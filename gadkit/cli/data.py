@@ -191,7 +191,8 @@ def pack(
         place, dest = None, Path(src)
     opened = shared.open_data(shared.registry_with(plugin), place, dataset, labels, set_ or ())
     if opened.dataset.access == "pipe":
-        raise DataError(f"{src} is read once, as it comes, and cannot be packed; train from it, or save it as files.")
+        _pack_pipe(opened.dataset, dest, video, labels, limit)
+        return
     if limit is None and len(opened.sources) > ENDLESS:
         raise DataError(f"{place or dataset} is endless; say with --limit how many of its videos are to be packed.")
     sources = [opened.sources[number] for number in spread(len(opened.sources), limit)]
@@ -215,6 +216,17 @@ def pack(
     if not made and labels is not None:
         _check_labels(dest, sources)
     _print_pack(dest, video, labels, made)
+
+
+def _pack_pipe(dataset: Any, dest: Path, video: VideoSettings, labels: str | None, limit: int | None) -> None:
+    """Packs what comes once; it cannot be gone on with."""
+    from gadkit.data.labels import check_pipe
+    from gadkit.data.recording import record
+
+    check_pipe(labels or "none")
+    with shared.shown_progress("packing") as progress:
+        record(dataset, dest, shared.geometry_of(video), limit=limit, labels=labels == "own", progress=progress)
+    _print_pack(dest, video, labels, made=True)
 
 
 def _check_labels(dest: Path, sources: Sequence[Source]) -> None:

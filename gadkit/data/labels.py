@@ -49,6 +49,18 @@ def labelled(dataset: Dataset, sources: Sequence[Source], how: str) -> Sequence[
     return _joined(how, sources, rows)
 
 
+def check_pipe(how: str) -> None:
+    """Refuses labels that a pipe cannot have: its videos are not known before they come.
+
+    Raises:
+        ConfigError: `how` is neither `none` nor `own`.
+    """
+    if how not in ("none", "own"):
+        raise ConfigError(
+            f"data.labels: found {how!r}, but the videos of a pipe are not known before they come; use none or own."
+        )
+
+
 class _Bare(Sequence[Source]):
     """Sources without their labels, made when they are asked for: there may be no end of them."""
 

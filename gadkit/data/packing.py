@@ -41,7 +41,7 @@ from gadkit.video.geometry import Geometry
 #: A shard is full at this size.
 SHARD_BYTES = 1 << 30
 PARTIAL = ".partial-"
-_SPOOL = "spool-"
+SPOOL = "spool-"
 _BUFFER = 1 << 20
 #: A spool file of more bytes is emptied when its video is in the shard.
 _KEPT = 64 << 20
@@ -98,7 +98,7 @@ def pack(
                 _make(
                     dataset, sources, partial, geometry, key, Workers(dataset, blueprint, workers, patience), progress
                 )
-            _publish(partial, folder)
+            publish(partial, folder)
     except OSError as error:
         raise RunError(
             f"the pack {folder} cannot be written: {error.strerror or error}; free some space or choose another disk, "
@@ -183,7 +183,7 @@ def _make(
     partial.mkdir(exist_ok=True)
     _clear_spools(partial)
     # A name of its own: the last worker of a maker that was killed may still be writing.
-    spool = Path(tempfile.mkdtemp(prefix=_SPOOL, dir=partial))
+    spool = Path(tempfile.mkdtemp(prefix=SPOOL, dir=partial))
     (partial / indices.NAME).unlink(missing_ok=True)
     plain = geometry.to_dict()
     head = {"format": FORMAT, "key": key, "geometry": plain, "videos": len(sources), "limit": SHARD_BYTES}
@@ -223,7 +223,7 @@ def _make(
         videos=tuple(replace(video, **said[video.name]) for video in videos),
         skipped=tuple(skipped),
     )
-    _finish(partial, index)
+    finish(partial, index)
 
 
 class _Spools:
@@ -317,7 +317,7 @@ def _unwritable(path: str, error: OSError) -> RunError:
     )
 
 
-def _finish(partial: Path, index: Index) -> None:
+def finish(partial: Path, index: Index) -> None:
     """Writes the index of what is whole and on the disk, then removes what only the making needed."""
     beginning = partial / f"{indices.NAME}.new"
     with beginning.open("w", encoding="utf-8") as file:
@@ -328,7 +328,7 @@ def _finish(partial: Path, index: Index) -> None:
     beginning.replace(partial / indices.NAME)
 
 
-def _publish(partial: Path, folder: Path) -> None:
+def publish(partial: Path, folder: Path) -> None:
     """Renames a whole pack into its place."""
     _clear_spools(partial)
     (partial / journals.NAME).unlink(missing_ok=True)
@@ -344,7 +344,7 @@ def _publish(partial: Path, folder: Path) -> None:
 
 
 def _clear_spools(partial: Path) -> None:
-    for spool in partial.glob(f"{_SPOOL}*"):
+    for spool in partial.glob(f"{SPOOL}*"):
         shutil.rmtree(spool, ignore_errors=True)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from gadkit.config import RunConfig, plain
 from gadkit.data.blueprint import Blueprint
 from gadkit.data.cache import Progress, prepare
-from gadkit.data.labels import held_out, labelled
+from gadkit.data.labels import check_pipe, held_out, labelled
 from gadkit.data.pipe import open_pipe
 from gadkit.data.store import Skipped, Store
 from gadkit.data.stream import open_stream
@@ -135,11 +135,7 @@ def open_store(config: RunConfig, opened: Opened, progress: Progress | None = No
         store.skipped = [*(Skipped(name, reason) for name, reason in dataset.faults()), *store.skipped]
         return store.split(clips.group, clips.held_out)[0] if clips.held_out else store
     if dataset.access == "pipe":
-        if config.data.labels not in ("none", "own"):
-            raise ConfigError(
-                f"data.labels: found {config.data.labels!r}, but the videos of a pipe are not known before they come; "
-                "use none or own."
-            )
+        check_pipe(config.data.labels)
         return open_pipe(dataset, geometry, min_frames=video.span, labels=config.data.labels == "own")
     return open_stream(dataset, _training(sources, config), geometry, min_frames=video.span)
 

@@ -68,7 +68,7 @@ def check_nets(config: RunConfig, sources: Sequence[Source]) -> None:
 
 
 def make_plan(
-    config: RunConfig, engine: Engine, store: Store, video: VideoSpec, parts: Mapping[str, Any], memory: float
+    config: RunConfig, engine: Engine, store: Store, video: VideoSpec, parts: Mapping[str, Any], memory: float | None
 ) -> Plan:
     """What a training chose; `memory` is the trainer's estimate for a step, in bytes."""
     plan = Plan()
@@ -90,8 +90,9 @@ def make_plan(
             "training",
             f"recipe {config.recipe}, {trainer.steps} steps of {trainer.batch_size} clips, seed {config.seed}",
         ),
-        ("memory", f"{size_text(memory)} for a step (estimate)"),
     ]
+    if memory is not None:
+        plan.facts.append(("memory", f"{size_text(memory)} for a step (estimate)"))
     shown = store.skipped[:5]
     plan.warnings += [f"{skipped.name}: left out, {skipped.reason}" for skipped in shown]
     if store.skipped:

@@ -143,7 +143,9 @@ def train(
     trainer = session.parts["trainer"]
     assert isinstance(trainer, Trainer)
     if engine.main:
-        reporter.plan(make_plan(resolved, engine, store, session.video, session.parts, trainer.memory(session)))
+        # The estimate draws clips, which a pipe gives only once.
+        memory = trainer.memory(session) if store.ordered else None
+        reporter.plan(make_plan(resolved, engine, store, session.video, session.parts, memory))
     if dry_run:
         trainer.steps = 1 if checkpoint is None else step_of(checkpoint) + 1
         with session.background:

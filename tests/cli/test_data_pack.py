@@ -123,10 +123,6 @@ def test_a_set_that_needs_no_place_is_packed_without_one(gadkit_command, tmp_pat
     assert "DEST" in gadkit_command("data", "pack", tmp_path / "out", *ONE).error
 
 
-def test_a_pipe_is_not_packed(gadkit_command, tmp_path):
-    assert "cannot be packed" in gadkit_command("data", "pack", "-", tmp_path / "out", *ONE).error
-
-
 def test_progress_of_a_pack_is_lines_on_a_pipe(gadkit_command, clips, tmp_path, monkeypatch):
     monkeypatch.setattr(data_shared, "PLAIN_SECONDS", 0.0)
     done = gadkit_command("data", "pack", clips, tmp_path / "out", *ONE)

@@ -148,7 +148,7 @@ def test_labels_are_those_of_the_day_that_it_was_finished(videos, tmp_path):
 
 
 @posix
-@pytest.mark.parametrize("moment", ["_publish", "_clear_spools", "_finish"])
+@pytest.mark.parametrize("moment", ["publish", "_clear_spools", "finish"])
 def test_killed_while_it_is_published(videos, tmp_path, moment):
     expected = packed(videos, tmp_path / "whole")
     code = f"""

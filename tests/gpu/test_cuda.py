@@ -82,3 +82,13 @@ def test_no_step_waits_for_the_device(tmp_path, monkeypatch):
         small(tmp_path / "run", reporter=Watch(), penalty="r1r2", set={"trainer.log_every": 100})
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("resident", ["always", "never"])
+def test_clips_on_the_device_and_clips_read_ahead_are_the_same(tmp_path, resident):
+    """Resident frames are gathered by the device; others are read by a thread into page-locked memory."""
+    settings = {"trainer.deterministic": True, "trainer.log_every": 1}
+    small(tmp_path / "auto", precision="fp32", flip=True, set=settings | {"clips.resident": "auto"})
+    small(tmp_path / resident, precision="fp32", flip=True, set=settings | {"clips.resident": resident})
+    one, other = weights(tmp_path / "auto"), weights(tmp_path / resident)
+    assert all(torch.equal(one[key], other[key]) for key in one)
