@@ -11,8 +11,8 @@ the time that is taken:
 - `resized`: arrays, each resized by Pillow's Lanczos filter to the size of the pack;
 - `pack`: `gadkit.data.packing.pack`, from the hashes of the files to the pack on the disk.
 
-Printed are the times and, for each of the four, the ratio of the pack's time to it, in the median with the smallest and the largest of
-the rounds.
+Printed are the times and, for each of the four, the ratio of the pack's time to it, in the median with the smallest and
+the largest of the rounds.
 """
 
 from __future__ import annotations

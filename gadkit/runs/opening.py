@@ -1,4 +1,4 @@
-"""Opening data: which dataset takes them, made and labelled."""
+"""Opening data: which dataset takes them, made and labelled. Imports no torch: looking at data needs none."""
 
 from __future__ import annotations
 
@@ -7,19 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gadkit.config import RunConfig, plain
+from gadkit.config import plain
 from gadkit.data.blueprint import Blueprint
-from gadkit.data.cache import Progress, prepare
-from gadkit.data.labels import check_pipe, held_out, labelled
-from gadkit.data.pipe import open_pipe
-from gadkit.data.store import Skipped, Store
-from gadkit.data.stream import open_stream
+from gadkit.data.labels import labelled
 from gadkit.entry import BUNDLED, Entry
-from gadkit.errors import ConfigError, DataError, PluginError
-from gadkit.interfaces.dataset import ENDLESS, Dataset, Location, Source
+from gadkit.errors import DataError, PluginError
+from gadkit.interfaces.dataset import Dataset, Location, Source
 from gadkit.registry import Registry
 from gadkit.signature import validate
-from gadkit.video.geometry import Geometry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,42 +108,3 @@ def _blueprint(entry: Entry, location: Location | None, settings: Mapping[str, A
     return Blueprint(
         target=entry.component.target, path=Path() if location is None else location, settings=plain(settings, "data")
     )
-
-
-def open_store(config: RunConfig, opened: Opened, progress: Progress | None = None) -> Store:
-    """The videos in the run's geometry: from a pack, from a stream or from a pipe, without those held out.
-
-    Args:
-        config: The run's configuration.
-        opened: Its data.
-        progress: Called as `progress(done, total, name)` while videos are decoded.
-    """
-    video, clips = config.video, config.clips
-    geometry = Geometry(
-        height=video.height, width=video.width, fps=video.fps, fit=video.fit, background=video.background
-    )
-    dataset, sources = opened.dataset, opened.sources
-    if dataset.access == "pack":
-        store = prepare(
-            dataset, sources, geometry, min_frames=video.span, blueprint=opened.blueprint, progress=progress
-        )
-        store.skipped = [*(Skipped(name, reason) for name, reason in dataset.faults()), *store.skipped]
-        return store.split(clips.group, clips.held_out)[0] if clips.held_out else store
-    if dataset.access == "pipe":
-        check_pipe(config.data.labels)
-        return open_pipe(dataset, geometry, min_frames=video.span, labels=config.data.labels == "own")
-    return open_stream(dataset, _training(sources, config), geometry, min_frames=video.span)
-
-
-def _training(sources: Sequence[Source], config: RunConfig) -> Sequence[Source]:
-    """The videos of a stream that are not held out."""
-    fraction = config.clips.held_out
-    if not fraction:
-        return sources
-    if len(sources) > ENDLESS:
-        raise ConfigError(
-            f"clips.held_out: found {fraction:g}, but {config.data.use} has no end and can hold nothing out; set it to "
-            "0, and take data.seed for other videos."
-        )
-    out = held_out([each.name for each in sources], [each.columns for each in sources], config.clips.group, fraction)
-    return [source for source, left in zip(sources, out, strict=True) if not left]

@@ -23,11 +23,12 @@ from gadkit.randomness import Key, seeded
 from gadkit.registry import Registry, get_registry
 from gadkit.runs.environment import environment
 from gadkit.runs.folder import CONFIG, ENVIRONMENT, Run, check_new, step_of
-from gadkit.runs.opening import choose, open_store
+from gadkit.runs.opening import choose
 from gadkit.runs.plan import RESIDENT_SHARE, check_fit, check_nets, free_memory, make_plan
 from gadkit.runs.reporter import Reporter
 from gadkit.runs.resuming import check_classes, check_resumable
 from gadkit.runs.session import Session
+from gadkit.runs.stores import open_store
 
 #: The choices of `train` and of the command line, and the settings that they stand for.
 CHOICES: dict[str, str] = {

@@ -97,7 +97,7 @@ def test_a_size_that_the_nets_refuse_is_told_before_an_hour_of_decoding(gadkit_c
     def decode(*arguments, **named):
         raise AssertionError("decoded")
 
-    monkeypatch.setattr("gadkit.runs.opening.prepare", decode)
+    monkeypatch.setattr("gadkit.runs.stores.prepare", decode)
     folder = folder_of_clips(tmp_path / "clips", 1)
     assert "found 18x18" in gadkit_command.train(folder, "--resolution", "18").error
     too_short = gadkit_command.train(folder, "--frames", "2").error

@@ -212,7 +212,7 @@ def test_ctrl_c_before_the_first_step_ends_at_once_and_leaves_nothing(gadkit_com
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(60)
 
-    monkeypatch.setattr("gadkit.runs.opening.prepare", prepare)
+    monkeypatch.setattr("gadkit.runs.stores.prepare", prepare)
     done = gadkit_command.train(clips, "--out", "run")
     assert done.code == 130
     assert list(tmp_path.iterdir()) == []

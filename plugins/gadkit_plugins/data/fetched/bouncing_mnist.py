@@ -9,11 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from gadkit import DataError, Key
-from gadkit.randomness import integers, uniform
+from gadkit import DataError
 from gadkit_plugins.data.arrays import Arrays
 from gadkit_plugins.data.fetched.fetch import Package, fetched
 from gadkit_plugins.data.synthetic.motion import bounced
@@ -101,6 +99,10 @@ def _digits(data: bytes) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 
 def choreography(digits: int) -> tuple[NDArray[np.int64], NDArray[np.int16]]:
     """Which of the digits every clip shows, `(N, 2)`, and the (x, y) of their upper left corners, `(N, T, 2, 2)`."""
+    import torch  # takes a second, and asking a dataset what it accepts should not
+
+    from gadkit.randomness import Key, integers, uniform
+
     key = Key.of(SEED, "bouncing-mnist")
     clip, body = torch.arange(CLIPS)[:, None], torch.arange(BODIES)
     chosen = integers(key.fold("digit"), clip, body, digits).numpy()

@@ -7,11 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, overload
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from gadkit import ConfigError, DataError, Dataset, Footage, Key, Source
-from gadkit.randomness import uniform
+from gadkit import ConfigError, DataError, Dataset, Footage, Source
 
 #: How many videos a set tells apart.
 VIDEOS = 1 << 31
@@ -62,6 +60,8 @@ class Synthetic(Dataset):
     access = "stream"
 
     def __init__(self, purpose: str, seed: int, length: int, height: int, width: int, fps: float) -> None:
+        from gadkit import Key  # and with it torch, which it does not take to ask a dataset what it accepts
+
         self.seed, self.length, self.height, self.width, self.fps = seed, length, height, width, fps
         self._key = Key.of(seed, purpose)
 
@@ -102,6 +102,10 @@ class Synthetic(Dataset):
 
     def uniforms(self, index: int, bodies: int, size: int) -> NDArray[np.float64]:
         """Uniforms in [0, 1), `(bodies, size)`: what body n of video `index` draws does not depend on the others."""
+        import torch
+
+        from gadkit.randomness import uniform
+
         return uniform(self._key, torch.tensor(index), torch.arange(bodies), size, torch.float64).numpy()
 
     def _frames(self, factors: dict[str, NDArray[Any]]) -> Iterator[NDArray[np.uint8]]:
