@@ -56,8 +56,8 @@ def bare(files: list[Path], what: str, size: int, workers: int) -> int:
         return sum(pool.imap_unordered(decode, [(str(file), what, size) for file in files]))
 
 
-def packed(folder: Path, files: list[Path], size: int, workers: int) -> int:
-    """Packs the files; returns the number of frames."""
+def packed(folder: Path, files: list[Path], size: int, workers: int, scratch: Path) -> int:
+    """Packs the files into a new folder of `scratch`; returns the number of frames."""
     from gadkit.data.blueprint import Blueprint
     from gadkit.data.index import read_index
     from gadkit.data.packing import pack
@@ -67,11 +67,11 @@ def packed(folder: Path, files: list[Path], size: int, workers: int) -> int:
     kind = get_registry().find("dataset", "videos").load()
     dataset = kind(folder)
     plan = Blueprint(target=f"{kind.__module__}:{kind.__qualname__}", path=folder)
-    with tempfile.TemporaryDirectory(prefix="gadkit-") as scratch:
-        os.environ["GADKIT_CACHE"] = scratch  # nothing is remembered of the files
-        place = Path(scratch) / "pack"
-        pack(dataset, dataset.sources(), place, Geometry(height=size, width=size), blueprint=plan, workers=workers)
-        index = read_index(place)
+    os.environ["GADKIT_CACHE"] = str(scratch)  # nothing is remembered of the files
+    pack(
+        dataset, dataset.sources(), scratch / "pack", Geometry(height=size, width=size), blueprint=plan, workers=workers
+    )
+    index = read_index(scratch / "pack")
     assert len(index.videos) == len(files), index.skipped
     return index.frames
 
@@ -89,12 +89,13 @@ def main() -> None:
     for _ in range(arguments.rounds):
         frames = set()
         for what, times in seconds.items():
-            began = time.perf_counter()
-            if what == "pack":
-                frames.add(packed(arguments.source, files, arguments.size, arguments.workers))
-            else:
-                frames.add(bare(files, what, arguments.size, arguments.workers))
-            times.append(time.perf_counter() - began)
+            with tempfile.TemporaryDirectory(prefix="gadkit-") as scratch:
+                began = time.perf_counter()
+                if what == "pack":
+                    frames.add(packed(arguments.source, files, arguments.size, arguments.workers, Path(scratch)))
+                else:
+                    frames.add(bare(files, what, arguments.size, arguments.workers))
+                times.append(time.perf_counter() - began)
         assert len(frames) == 1, f"frames differ: {frames}"
     report = {
         "files": len(files),
