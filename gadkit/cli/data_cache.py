@@ -55,7 +55,10 @@ def clear(
     everything: Annotated[bool, typer.Option("--all", help="All packs.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Remove packs from the cache. They are made again when training needs them; those being made now stay."""
+    """Remove packs from the cache, and what is remembered of streams and files.
+
+    All of it is made again when training needs it; packs that are being made now stay.
+    """
     from gadkit.cli.values import parse_duration
     from gadkit.data import cache as cached
     from gadkit.errors import ConfigError

@@ -19,6 +19,13 @@ from gadkit.runs.reporter import Plan, Reporter
 _STOPPING = "finishing the step and saving; Ctrl-C again to stop at once."
 
 
+def _work(name: str) -> tuple[str, str]:
+    """What is being done, and of what there are so many, told from the name that the preparation gives."""
+    if name.startswith("checking "):
+        return "checking", "files"
+    return ("waiting", "videos") if name.startswith("waiting ") else ("decoding", "videos")
+
+
 class _Console(Console):
     def on_broken_pipe(self) -> None:
         """The reader of a pipe went away, as `head` does: training goes on without it."""
@@ -40,16 +47,17 @@ class ConsoleReporter(Reporter):
         self._first = 0
         self.training = False
         self._clock = time.monotonic()
-        self._prepared = 0.0
+        self._prepared = time.monotonic()
 
     def line(self, text: str) -> None:
         """One line, as it is."""
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def preparing(self, done: int, total: int, name: str) -> None:
-        if done == total or time.monotonic() - self._prepared > 5:
+        work, unit = _work(name)
+        if (done == total and unit == "videos") or time.monotonic() - self._prepared > 5:
             self._prepared = time.monotonic()
-            self.line(f"decoding {done}/{total} videos")
+            self.line(f"{work} {done}/{total} {unit}")
 
     def plan(self, plan: Plan) -> None:
         for kind, name, provider, size in plan.parts:
@@ -136,7 +144,7 @@ class LiveReporter(ConsoleReporter):
         self._task = self.bar.add_task("", visible=False, unit="videos", total=1)
 
     def preparing(self, done: int, total: int, name: str) -> None:
-        self.bar.update(self._task, description="decoding", visible=True, completed=done, total=total)
+        self.bar.update(self._task, description=_work(name)[0], visible=True, completed=done, total=total)
 
     def plan(self, plan: Plan) -> None:
         self.bar.update(self._task, visible=False)

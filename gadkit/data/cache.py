@@ -1,7 +1,8 @@
 """The cache of packs: a data set that was decoded once is found again by its content and the geometry.
 
 Packs lie in the folder `packs` of the cache, each under its key, so a pack is never stale, only not looked for. Beside
-each lies a note, `KEY.json`, which says where the data lay; its time of change is when the pack was last used.
+each lies a note, `KEY.json`, which says where the data lay; its time of change is when the pack was last used. What
+datasets remember of data that are streamed lies in the folder `indexes`, a file a shard, touched when it is used.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ __all__ = ["CachedPack", "Progress", "cache_folder", "clear", "packs", "prepare"
 
 #: Unfinished packs are kept this long for the run that goes on with them.
 STALE_SECONDS = 7 * 86400.0
+INDEXES = "indexes"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,8 +143,8 @@ def clear(
 
     Args:
         keys: Those of these keys, or of the only key that begins so.
-        older_than: Those last used longer than this many seconds ago.
-        everything: All of them, and what is remembered of files.
+        older_than: Those last used longer than this many seconds ago, and such indexes of streams.
+        everything: All of them, all indexes, and what is remembered of files.
         cache: The cache's root; by default `cache_folder()`.
 
     Returns:
@@ -164,6 +166,10 @@ def clear(
     chosen += [cached for cached in present if everything or (before is not None and cached.used < before)]
     chosen = list({cached.folder: cached for cached in chosen}.values())
     removed = [cached for cached in chosen if _remove(cached.folder.with_name(cached.key), cached.folder)]
+    for path in (root / INDEXES).glob("*"):
+        if everything or (before is not None and _changed(path) < before):
+            with contextlib.suppress(OSError):
+                path.unlink()
     if everything:
         with contextlib.suppress(OSError):
             (root / DATABASE).unlink()

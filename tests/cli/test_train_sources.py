@@ -4,12 +4,13 @@ import json
 import shutil
 
 import pytest
-from small_runs import config, small
+from small_runs import NETS, SMALL, config, same_tensors, small
 from sources import FPS, KINDS, LABELLED, NAMES
 from synthetic import Squares
 
 from gadkit.errors import ConfigError, DataError
 from gadkit.registry import get_registry
+from gadkit.runs.checkpoint import read_tensors
 from gadkit.runs.opening import choose
 
 NOT_STREAMED = {name: write for name, write in KINDS.items() if "dataset" not in name}
@@ -163,3 +164,21 @@ def test_settings_of_a_dataset_are_checked(tmp_path):
         choose(get_registry(), "videos", tmp_path, {"rate": 3})
     with pytest.raises(DataError, match="there is no such file or folder"):
         choose(get_registry(), None, tmp_path / "gone", {})
+
+
+@pytest.mark.parametrize("data", ["webdataset", "moving-digits", "video_tree"])
+def test_a_resumed_run_goes_on_with_the_clips_that_come_next(data, gadkit_command, tmp_path):
+    (tmp_path / "source").mkdir()
+    if data in KINDS:
+        place = ["--data", KINDS[data](tmp_path / "source"), "--clips-per-video", 3, "--set", "clips.resident=never"]
+    else:
+        place = ["--dataset", data, "--labels", "own"]
+    flags = [*place, *SMALL, *NETS, "--flip", "--log-every", 1, "--checkpoint-every", 2]
+    assert gadkit_command("train", *flags, "--steps", 5, "--out", "unbroken").code == 0
+    assert gadkit_command("train", *flags, "--steps", 2, "--out", "resumed").code == 0
+    assert gadkit_command("train", "--resume", "resumed", "--steps", 5).code == 0
+    one, other = (
+        read_tensors(tmp_path / name / "checkpoints" / "step-000005", "training.safetensors")
+        for name in ("unbroken", "resumed")
+    )
+    assert same_tensors(one, other)

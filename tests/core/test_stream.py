@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 import time
 import tracemalloc
@@ -15,6 +16,7 @@ import torch
 
 from gadkit import DataError, Dataset, Footage, Source, UnavailableError
 from gadkit.data import stream
+from gadkit.data.cache import clear
 from gadkit.data.pipe import open_pipe
 from gadkit.data.stream import open_stream
 from gadkit.interfaces.dataset import ENDLESS
@@ -325,3 +327,15 @@ def test_the_memory_of_a_pipe_is_bounded():
     small = open_pipe(Numbered([500, 10], size=64), geometry, min_frames=8, shuffle=50, memory=5 << 20)
     assert draw(small, 3) == [1, 1, 1]
     assert "more than the memory" in small.skipped[0].reason
+
+
+def test_indexes_of_streams_are_cleared_with_the_packs(tmp_path):
+    folder = tmp_path / "indexes"
+    folder.mkdir()
+    for name in ("old", "new"):
+        (folder / f"{name}.json").write_text("{}")
+    os.utime(folder / "old.json", (1e9, 1e9))
+    clear(older_than=3600, cache=tmp_path)
+    assert [path.name for path in folder.iterdir()] == ["new.json"]
+    clear(everything=True, cache=tmp_path)
+    assert list(folder.iterdir()) == []

@@ -149,13 +149,15 @@ def _source(shard: Shard, version: Version, video: Video, repeated: bool) -> Sou
 
 def _contents(shard: Shard) -> tuple[Version, Contents]:
     """A shard's contents, from the cache where it has not changed since."""
-    from gadkit.data.cache import cache_folder  # the processes that only decode do without what it imports
+    from gadkit.data.cache import INDEXES, cache_folder  # the processes that only decode do without what it imports
 
     version = shard.version()
     key = hashlib.sha256(json.dumps([FORMAT, shard.identity(), version.size, version.tag]).encode()).hexdigest()[:32]
-    place = cache_folder() / "indexes" / f"{key}.json"
+    place = cache_folder() / INDEXES / f"{key}.json"
     with contextlib.suppress(OSError, ValueError, RecursionError):
-        return version, samples.from_json(place.read_text(encoding="utf-8"), version.size)
+        contents = samples.from_json(place.read_text(encoding="utf-8"), version.size)
+        os.utime(place)
+        return version, contents
     contents = samples.survey(ReadAhead(shard, version), str(shard))
     with contextlib.suppress(OSError):  # without a cache, the next start indexes again
         _write(place, samples.to_json(contents))
