@@ -2,16 +2,22 @@
 
 import json
 import shutil
+import sys
+import threading
 
 import pytest
 from small_runs import NETS, SMALL, config, same_tensors, small
 from sources import FPS, KINDS, LABELLED, NAMES
 from synthetic import Squares
 
+from gadkit.config import RunConfig
+from gadkit.data.labels import grouping, is_held_out
+from gadkit.engine.feeder import Feeder
 from gadkit.errors import ConfigError, DataError
-from gadkit.registry import get_registry
+from gadkit.registry import Registry, get_registry
 from gadkit.runs.checkpoint import read_tensors
 from gadkit.runs.opening import choose
+from gadkit.runs.stores import open_store
 
 NOT_STREAMED = {name: write for name, write in KINDS.items() if "dataset" not in name}
 
@@ -182,3 +188,72 @@ def test_a_resumed_run_goes_on_with_the_clips_that_come_next(data, gadkit_comman
         for name in ("unbroken", "resumed")
     )
     assert same_tensors(one, other)
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"discriminator_steps": 2, "accumulate": 2, "trainer.norm_group": 2, "direction.fresh": True}], ids=str
+)
+def test_after_the_second_step_every_batch_has_been_read_ahead(more, tmp_path, monkeypatch):
+    """The first step shows what a step asks for, and during the second the reading gets ahead."""
+    readers = []
+
+    def watched(self, choice, times):
+        readers.append(threading.current_thread().name)
+        return make(self, choice, times)
+
+    make = Feeder._make
+    monkeypatch.setattr(Feeder, "_make", watched)
+    flags = {name: value for name, value in more.items() if "." not in name}
+    settings = {"clips.resident": "never"} | {name: value for name, value in more.items() if "." in name}
+    small(tmp_path / "two", steps=2, set=settings, **flags)
+    two = readers.count("MainThread")
+    readers.clear()
+    small(tmp_path / "more", steps=6, set=settings, **flags)
+    assert readers.count("MainThread") == two
+    assert sum(name.startswith("gadkit-feeder") for name in readers) >= 4
+
+
+def test_of_a_stream_too_the_held_out_part_is_not_trained_on(tmp_path):
+    place = KINDS["webdataset"](tmp_path)
+    registry = get_registry()
+    flags = {"data.path": str(place), "clips.held_out": 0.5, "clips.group": "regex:/(.)"}
+    config = RunConfig.resolve(registry, recipe="demo", flags=flags | {"video.frames": 8})
+    opened = choose(registry, None, place, {})
+    store = open_store(config, opened)
+    kept = [source.name for source in opened.sources if not is_held_out(grouping("regex:/(.)")(source.name, {}), 0.5)]
+    assert 0 < len(kept) < len(opened.sources)
+    assert [source.name for source in store._sources] == kept
+
+
+def test_two_strangers_that_take_one_place_are_told_apart_by_name(tmp_path):
+    code = """
+from gadkit import Component, Dataset, hookimpl
+
+@hookimpl
+def gadkit_datasets():
+    return [Component(name="{name}", summary="s", target="{name}:Any")]
+
+class Any(Dataset):
+    def __init__(self, path):
+        self.path = path
+    @classmethod
+    def accepts(cls, path):
+        return path.suffix == ".odd"
+    def sources(self):
+        return []
+    def open(self, source):
+        raise NotImplementedError
+"""
+    (tmp_path / "clips.odd").write_text("")
+    registry = Registry.discover({})
+    try:
+        for name in ("one", "two"):
+            (tmp_path / f"stranger_{name}.py").write_text(code.format(name=f"stranger_{name}"))
+            registry.load_file(tmp_path / f"stranger_{name}.py")
+            if name == "one":
+                assert choose(registry, None, tmp_path / "clips.odd", {}).entry.name == "stranger_one"
+        with pytest.raises(DataError, match=r"can be read by stranger_one\.py:.*, stranger_two\.py:.*--dataset"):
+            choose(registry, None, tmp_path / "clips.odd", {})
+    finally:
+        for name in ("one", "two"):
+            sys.modules.pop(f"stranger_{name}", None)
