@@ -38,6 +38,7 @@ class Store(ABC):
         skipped: The videos that were left out, each with its reason.
         device: Where `clips` puts its result.
         ordered: Whether a number always means the same video. A pipe gives its videos as they come.
+        held_out: How many videos were kept back from training.
         exhausted: Whether what is read once has come to its end, so that training should.
     """
 
@@ -49,6 +50,7 @@ class Store(ABC):
     skipped: list[Skipped]
     device: torch.device = torch.device("cpu")
     ordered: bool = True
+    held_out: int = 0
     exhausted: bool = False
 
     @abstractmethod
@@ -188,7 +190,7 @@ class ClipStore(Store):
             block, first = self._locate(video)
             frames[start : start + length].copy_(block[first : first + length])
         store = self._like([frames], starts, torch.arange(len(self)))
-        store.skipped = self.skipped
+        store.skipped, store.held_out = self.skipped, self.held_out
         store._resident = True
         return store
 
@@ -207,7 +209,7 @@ class ClipStore(Store):
         """
         out = torch.tensor(held_out(self.names, self.columns, group, fraction))
         training, held = (self._like(self._blocks, self._starts, part.nonzero()[:, 0]) for part in (~out, out))
-        training.skipped = self.skipped
+        training.skipped, training.held_out = self.skipped, len(held)
         training._resident = held._resident = self._resident
         return training, held
 

@@ -16,7 +16,7 @@ from gadkit.errors import ConfigError, GadkitError
 from gadkit.interfaces.dataset import ENDLESS, Source
 from gadkit.interfaces.spec import VideoSpec
 from gadkit.runs.reporter import Plan
-from gadkit.words import size_text
+from gadkit.words import count_text, size_text
 
 #: Frames stay in the device's memory where they take no more than this share of what is free.
 RESIDENT_SHARE = 0.25
@@ -121,11 +121,12 @@ def _place(config: RunConfig) -> str:
 
 
 def _amount(store: Store) -> str:
+    kept_back = f" ({store.held_out} held out)" if store.held_out else ""
     if isinstance(store, ClipStore):
-        return f"{len(store)} videos, {int(store.lengths.sum())} frames"
+        return f"{count_text(len(store), 'video')}{kept_back}, {count_text(int(store.lengths.sum()), 'frame')}"
     if not store.ordered:
         return "a pipe"
-    return "endless" if len(store) > ENDLESS else f"{len(store)} videos, streamed"
+    return "endless" if len(store) > ENDLESS else f"{count_text(len(store), 'video')}{kept_back}, streamed"
 
 
 def _feeding(config: RunConfig, engine: Engine, store: Store) -> str:

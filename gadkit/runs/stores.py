@@ -38,7 +38,10 @@ def open_store(config: RunConfig, opened: Opened, progress: Progress | None = No
     if dataset.access == "pipe":
         check_pipe(config.data.labels)
         return open_pipe(dataset, geometry, min_frames=video.span, labels=config.data.labels == "own")
-    return open_stream(dataset, _training(sources, config), geometry, min_frames=video.span)
+    kept = _training(sources, config)
+    stream = open_stream(dataset, kept, geometry, min_frames=video.span)
+    stream.held_out = len(sources) - len(kept)
+    return stream
 
 
 def _training(sources: Sequence[Source], config: RunConfig) -> Sequence[Source]:

@@ -44,7 +44,7 @@ def test_three_steps_on_every_source(kind, gadkit_command, tmp_path):
     assert len((tmp_path / "run" / "log.jsonl").read_text().splitlines()) == 3
     if kind in NOT_STREAMED:
         videos = 1 if kind == "video_file" else len(NAMES)
-        assert f"{videos} videos" in plan(done)["data"]
+        assert f"{videos} video" in plan(done)["data"]
         assert f"at {FPS} Hz" in plan(done)["clips"]
 
 
@@ -97,6 +97,7 @@ def test_every_choice_of_clips_reaches_the_configuration(gadkit_command, tmp_pat
         "resident": "auto",
     }
     assert "at 6.25 Hz" in plan(done)["clips"]
+    assert "1 video (3 held out), " in plan(done)["data"]
     again = gadkit_command("train", "--config", "run/config.toml", "--out", "again")
     assert again.code == 0, again.err
     assert (tmp_path / "again" / "config.toml").read_text() == (tmp_path / "run" / "config.toml").read_text()
@@ -220,6 +221,7 @@ def test_of_a_stream_too_the_held_out_part_is_not_trained_on(tmp_path):
     config = RunConfig.resolve(registry, recipe="demo", flags=flags | {"video.frames": 8})
     opened = choose(registry, None, place, {})
     store = open_store(config, opened)
+    assert len(store) + store.held_out == len(opened.sources)
     kept = [source.name for source in opened.sources if not is_held_out(grouping("regex:/(.)")(source.name, {}), 0.5)]
     assert 0 < len(kept) < len(opened.sources)
     assert [source.name for source in store._sources] == kept
