@@ -60,6 +60,12 @@ def smoke(folder: Path, version: str | None) -> None:
     for name in ("video.mp4", "video.webm", "video.gif", "video.webp", "strip.png"):
         run("sample", "run", "--num", "2", "--grid", "--length", "20", "--out", name)
         check((folder / name).stat().st_size > 0, f"{name} is empty")
+    # What decodes are processes of their own, which find gadkit by themselves.
+    seen = json.loads(run("data", "inspect", "--limit", "3", "--out", "look", "--json"))
+    check(seen["videos"]["usable"] == 3, f"inspect finds {seen['videos']}")
+    check((folder / "look" / "index.html").stat().st_size > 0, "the page of inspect is empty")
+    run("data", "pack", "video.mp4", "pack", "--resolution", "32")
+    run("train", "--data", "pack", "--recipe", "demo", "--steps", "1", "--device", "cpu", "--out", "packed")
     print("All is well.")
 
 
