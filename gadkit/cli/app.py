@@ -65,7 +65,12 @@ def main() -> None:
     """Runs the command line and exits: 0, or 2 for what the user can mend, 130 for Ctrl-C, 1 for a fault of gadkit."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # a letter that the output cannot show must not end a training
         sys.stdout.reconfigure(errors="replace")
-    sys.exit(run(app))
+    code = run(app)
+    if "gadkit.engine.devices" in sys.modules:  # whoever did not train has no processes to leave
+        from gadkit.engine.devices import leave
+
+        leave(code)
+    sys.exit(code)
 
 
 def run(command: typer.Typer) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import os
 import platform
+import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
@@ -113,6 +115,19 @@ def _leave() -> None:
     """Ends the group of processes: its threads must not be running any more when the interpreter goes."""
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+def leave(code: int) -> None:
+    """Ends this process with an exit code where it is one of several; returns where it is not.
+
+    PyTorch keeps the threads of a process group beyond `destroy_process_group`, and now and then they abort an
+    interpreter that shuts down under them. So nothing is left to shut down: call it last, when all files are written.
+    """
+    if dist.is_initialized():
+        dist.destroy_process_group()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def lay_out(module: nn.Module) -> None:

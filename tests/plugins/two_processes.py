@@ -8,6 +8,8 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 import torch  # noqa: E402
 from test_minimax import small  # noqa: E402
 
+from gadkit.engine.devices import leave  # noqa: E402
+
 CASES = {loss: {"loss": loss} for loss in ("minimax", "nonsaturating", "hinge", "lsgan", "wasserstein", "rpgan")}
 CASES |= {f"rpgan-{penalty}": {"penalty": penalty} for penalty in ("r1", "r1r2", "approx-r1r2", "wgan-gp")}
 CASES |= {
@@ -21,3 +23,4 @@ if __name__ == "__main__":
         settings = {"trainer.norm_group": 2} | choices.pop("set", {})
         choices = {"loss": "rpgan", "penalty": "none", "steps": 10} | choices
         small(Path(sys.argv[1]) / name, set=settings, **choices)
+    leave(0)
