@@ -32,11 +32,12 @@ from torch.nn import functional as F
 
 import gadkit
 from gadkit.cli.allocator import keep_pages
-from gadkit.engine import Average
 from gadkit.registry import get_registry
 from gadkit.runs import training
+from gadkit.runs.choices import resolve_config
 from gadkit.runs.reporter import Reporter
 from gadkit.runs.session import Session
+from gadkit_plugins.minimax.trainer import MinimaxTraining
 
 SIZE, LATENT, WIDTH = 64, 100, 64
 
@@ -64,7 +65,8 @@ def session(batch: int, precision: str) -> Session:
         "generator.width": WIDTH,
         "discriminator.width": WIDTH,
         "trainer.norm_group": batch,
-        "trainer.log_every": 10,
+        "run.log_every": 10,
+        "run.steps": 1_000_000,
         "trainer.generator_lr": 2e-4,
         "trainer.discriminator_lr": 2e-4,
         "trainer.generator_betas": (0.5, 0.999),
@@ -82,7 +84,7 @@ def session(batch: int, precision: str) -> Session:
         "device": "cpu",
         "precision": precision,
     }
-    config = training.resolve_config(registry, None, None, choices, settings, (), SIZE)
+    config = resolve_config(registry, None, None, choices, settings, (), SIZE)
     engine = training.Engine(config.device, config.precision)
     config, store = training.open_data(registry, config, engine, Reporter())
     made = training.build(registry, config, engine, store)
@@ -218,14 +220,10 @@ def bare_step(generator: nn.Module, discriminator: nn.Module, precision: str) ->
 
 def trainer_steps(made: Session) -> Iterator[dict[str, float]]:
     """gadkit's own loop, a step at each `next`."""
-    trainer = made.parts["trainer"]
-    game = trainer.prepare(made)
-    making = {"generator": made.generator, "assembler": made.assembler}
-    average = Average(making, trainer.ema)
-    step = 0
-    while True:
-        step = trainer.advance(made, game, average, step)
-        yield game.meter.read(made.engine) if step % trainer.log_every == 0 or made.engine.precision == "fp64" else {}
+    training = MinimaxTraining(made.parts["trainer"], made)
+    for step in made.course(training):
+        training.advance(step)
+        yield training.read() if made.engine.precision == "fp64" else {}
 
 
 def compare(batch: int) -> None:

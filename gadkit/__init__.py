@@ -31,17 +31,19 @@ if TYPE_CHECKING:
     from gadkit.interfaces.direction import Player as Player
     from gadkit.interfaces.discriminator import Discriminator as Discriminator
     from gadkit.interfaces.discriminator import Logits as Logits
+    from gadkit.interfaces.footprint import Footprint as Footprint
     from gadkit.interfaces.generator import Generator as Generator
     from gadkit.interfaces.loss import Loss as Loss
     from gadkit.interfaces.penalty import Critic as Critic
     from gadkit.interfaces.penalty import Penalty as Penalty
     from gadkit.interfaces.spec import VideoSpec as VideoSpec
     from gadkit.interfaces.trainer import Trainer as Trainer
+    from gadkit.interfaces.trainer import Training as Training
     from gadkit.randomness import Key as Key
     from gadkit.randomness import Noise as Noise
     from gadkit.runs.folder import Run as Run
+    from gadkit.runs.loading import load as load
     from gadkit.runs.model import Model as Model
-    from gadkit.runs.model import load as load
     from gadkit.runs.reporter import Reporter as Reporter
     from gadkit.runs.session import Session as Session
     from gadkit.runs.training import train as train
@@ -55,6 +57,7 @@ _LAZY = {
     "Direction": "gadkit.interfaces.direction",
     "Discriminator": "gadkit.interfaces.discriminator",
     "Footage": "gadkit.interfaces.dataset",
+    "Footprint": "gadkit.interfaces.footprint",
     "Game": "gadkit.interfaces.direction",
     "Generator": "gadkit.interfaces.generator",
     "Key": "gadkit.randomness",
@@ -69,9 +72,10 @@ _LAZY = {
     "Session": "gadkit.runs.session",
     "Source": "gadkit.interfaces.dataset",
     "Trainer": "gadkit.interfaces.trainer",
+    "Training": "gadkit.interfaces.trainer",
     "VideoAssembler": "gadkit.interfaces.assembler",
     "VideoSpec": "gadkit.interfaces.spec",
-    "load": "gadkit.runs.model",
+    "load": "gadkit.runs.loading",
     "train": "gadkit.runs.training",
     "write_video": "gadkit.video.encode",
 }

@@ -7,75 +7,20 @@ import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field
 
 from gadkit import layers
 from gadkit.entry import Entry
 from gadkit.errors import ConfigError, nearest
 from gadkit.layers import FORMAT, PARTS, Layer
 from gadkit.registry import Registry
+from gadkit.sections import ClipSettings, RunSettings, VideoSettings
 from gadkit.signature import check, fields_of, settings_of, validate
 
 Precision = Literal["auto", "fp32", "bf16", "fp16", "fp64"]
-
-
-class VideoSettings(BaseModel):
-    """The section `[video]`: the clips that a run trains on.
-
-    Args:
-        height: Height in pixels.
-        width: Width in pixels.
-        frames: Frames of a training clip.
-        stride: Every how many frames of the footage one is taken.
-        fps: Frame rate in Hz that footage is resampled to, by its timestamps and before `stride`; by default every
-            frame is kept.
-        fit: What becomes of another aspect ratio: `crop` cuts about the centre, `letterbox` fills up with the
-            background, `stretch` distorts.
-        background: The colour behind transparent pixels.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    height: Annotated[int, Field(gt=0)] = 64
-    width: Annotated[int, Field(gt=0)] = 64
-    frames: Annotated[int, Field(gt=0)] = 16
-    stride: Annotated[int, Field(gt=0)] = 1
-    fps: Annotated[float, Field(gt=0, le=1000)] | None = None
-    fit: Literal["crop", "letterbox", "stretch"] = "crop"
-    background: Annotated[str, Field(min_length=1)] = "white"
-
-    @property
-    def span(self) -> int:
-        """Frames of footage that a clip takes up."""
-        return (self.frames - 1) * self.stride + 1
-
-
-class ClipSettings(BaseModel):
-    """The section `[clips]`: which clips of the videos a run sees.
-
-    Args:
-        offset: Where a clip begins in its video: `random`, anew at every visit, or `fixed`.
-        per_video: Clips that an epoch takes of every video; `"length"` takes as many as fit one after the other, so
-            that a long video weighs more.
-        flip: Whether half of the clips, at random, are mirrored left to right.
-        held_out: The share of groups that is never trained on.
-        group: What is held out or trained on as a whole: `file`, `folder`, `regex:PATTERN` in a video's name, or
-            `column:NAME` of the table of labels.
-        resident: Whether all frames lie in the device's memory; `auto`: where they take no more than a quarter of
-            what is free.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    offset: Literal["random", "fixed"] = "random"
-    per_video: Annotated[int, Field(gt=0)] | Literal["length"] = 1
-    flip: bool = False
-    held_out: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    group: Annotated[str, Field(min_length=1)] = "file"
-    resident: Literal["auto", "always", "never"] = "auto"
+_MODELS: dict[str, Any] = {"run": RunSettings, "video": VideoSettings, "clips": ClipSettings}
 
 
 class _Scalars:
@@ -132,6 +77,7 @@ class RunConfig:
         seed: Seed of every random draw.
         device: `"auto"`, or a device as PyTorch names it.
         precision: Number format of the nets' arithmetic.
+        run: How long it goes on, and what it writes when.
         video: The shape of the clips.
         clips: Which clips of the videos.
         data: Where they come from.
@@ -143,6 +89,7 @@ class RunConfig:
     seed: int = 0
     device: str = "auto"
     precision: Precision = "auto"
+    run: RunSettings = field(default_factory=RunSettings)
     video: VideoSettings = field(default_factory=VideoSettings)
     clips: ClipSettings = field(default_factory=ClipSettings)
     data: DataSection = field(default_factory=DataSection)
@@ -183,10 +130,10 @@ class RunConfig:
             _check_plugin_files(registry, above[0])
         chosen, stack = _with_recipe(registry, recipe, above)
         scalars = check(settings_of(_Scalars), layers.merge_scalars(stack), "", "a configuration")
-        video = layers.merge_section(registry, stack, "video")
-        video = check(fields_of(VideoSettings), video, "video", "the section [video]")
-        clips = layers.merge_section(registry, stack, "clips")
-        clips = check(fields_of(ClipSettings), clips, "clips", "the section [clips]")
+        sections = {}
+        for name, model in _MODELS.items():
+            given = layers.merge_section(registry, stack, name)
+            sections[name] = model(**check(fields_of(model), given, name, f"the section [{name}]"))
         parts = {}
         for kind in PARTS:
             part = _part(registry, kind, layers.merge_section(registry, stack, kind))
@@ -196,8 +143,7 @@ class RunConfig:
         config = cls(
             recipe=chosen,
             **scalars,
-            video=VideoSettings(**video),
-            clips=ClipSettings(**clips),
+            **sections,
             parts=parts,
             plugins=tuple(PluginFile(str(path), sha256) for path, sha256 in registry.files.items()),
         )
@@ -244,6 +190,7 @@ class RunConfig:
             "seed": self.seed,
             "device": self.device,
             "precision": self.precision,
+            "run": self.run.model_dump(),
             "video": self.video.model_dump(),
             "clips": self.clips.model_dump(),
             "data": {

@@ -9,9 +9,18 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+#: Characters of the longest sentence: what it quotes of a file may be of any length.
+_LONGEST = 2000
+
 
 class GadkitError(Exception):
-    """Base of every error that a user can mend."""
+    """Base of every error that a user can mend. A sentence that is far too long loses its middle."""
+
+    def __str__(self) -> str:
+        """The sentence."""
+        text = super().__str__()
+        half = _LONGEST // 2
+        return text if len(text) <= _LONGEST else f"{text[:half]} … {text[-half:]}"
 
 
 class ConfigError(GadkitError):
@@ -34,8 +43,16 @@ class RunError(GadkitError):
     """A run folder, a checkpoint or an exported model cannot be read or written."""
 
 
+class DamagedError(RunError):
+    """A file of a checkpoint or model is missing, altered or cut: another checkpoint may be whole."""
+
+
 class DeviceError(GadkitError):
     """The asked-for device or precision is not available."""
+
+
+class GadkitWarning(UserWarning):
+    """What a user should know of, though gadkit went on."""
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:

@@ -184,6 +184,25 @@ def gadkit_step_logged(folder: Path, step: int, values: dict[str, float]) -> Non
 
 
 @hookspec
+def gadkit_event_logged(folder: Path, step: int, event: str, text: str) -> None:
+    """Something happened that is worth knowing: a warning, or that the run went back to a checkpoint.
+
+    Args:
+        folder: The run's folder.
+        step: The step after which it stands in the log.
+        event: `"warning"`, `"rollback"`, ...
+        text: What happened, in words.
+
+    Example:
+        ```python
+        @hookimpl
+        def gadkit_event_logged(folder, step, event, text):
+            board.add_text(event, text, step)
+        ```
+    """
+
+
+@hookspec
 def gadkit_samples_written(folder: Path, step: int, path: Path) -> None:
     """A file of samples was written.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,11 +10,12 @@ from typing import Any
 from gadkit.entry import Entry
 from gadkit.errors import ConfigError, GadkitError, nearest
 from gadkit.registry import Registry
+from gadkit.tables import LONGEST, parse_toml
 
 #: The kinds that a run is made of, in the order of `config.toml`.
 PARTS = ("generator", "assembler", "discriminator", "loss", "penalty", "direction", "trainer")
 SCALARS = ("seed", "device", "precision")
-SECTIONS = ("video", "clips", "data", *PARTS)
+SECTIONS = ("run", "video", "clips", "data", *PARTS)
 #: The version of the format of a complete configuration.
 FORMAT = 1
 
@@ -92,36 +92,30 @@ def _plugin_files(origin: str, tables: Any) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def from_text(origin: str, text: str, *, file: bool = False) -> Layer:
+def from_text(origin: str, text: bytes, *, file: bool = False) -> Layer:
     """A layer from TOML text; raises `ConfigError` with the line where it is none."""
     try:
-        tree = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(f"{origin} is not TOML: {error}.") from error
+        tree = parse_toml(text)
+    except ValueError as error:
+        raise ConfigError(f"{origin} {error}.") from error
     return from_tree(origin, tree, file=file)
 
 
 def from_file(path: Path) -> Layer:
     """A layer from a TOML file; raises `ConfigError` that names the file, and the line where it is at fault."""
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(LONGEST + 1)
     except OSError as error:
         raise ConfigError(f"Configuration file {str(path)!r} cannot be read: {error.strerror or error}.") from error
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ConfigError(
-            f"Configuration file {str(path)!r} is not UTF-8 (at line {line}): save it as UTF-8."
-        ) from error
-    return from_text(f"Configuration file {str(path)!r}", text, file=True)
+    return from_text(f"Configuration file {str(path)!r}", content, file=True)
 
 
 def from_recipe(registry: Registry, name: str) -> tuple[str, Layer]:
     """A recipe's own name, qualified where it is not gadkit's, and its layer."""
     entry = registry.find("recipe", name)
     own = entry.name if entry.qualified == f"gadkit:{entry.name}" else entry.qualified
-    return own, from_text(f"Recipe {own!r}", entry.text())
+    return own, from_text(f"Recipe {own!r}", entry.text().encode())
 
 
 def from_flags(flags: Mapping[str, Any]) -> Layer:
@@ -147,8 +141,8 @@ def from_sets(sets: Sequence[str]) -> Layer:
 def toml_value(text: str) -> Any:
     """The TOML value that `text` spells, or `text` itself."""
     try:
-        tree = tomllib.loads(f"value = {text}")
-    except (tomllib.TOMLDecodeError, RecursionError):
+        tree = parse_toml(f"value = {text}".encode("utf-8", "surrogateescape"))
+    except ValueError:
         return text
     return tree["value"] if set(tree) == {"value"} else text  # a line break could smuggle in more keys
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
+
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def size_text(count: float) -> str:
@@ -28,6 +31,12 @@ def duration_text(seconds: float) -> str:
             name = "days" if big_name == "day" and count > 1 else big_name
             return f"{count} {name}" + (f" {rest} {small_name}" if rest else "")
     return f"{whole} s"
+
+
+def parse_duration(text: str) -> float | None:
+    """Seconds from `90`, `90s`, `30m`, `1.5h` or `2d`; `None` where it is no such text."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text.strip())
+    return float(match[1]) * _UNITS[match[2]] if match else None
 
 
 def rate_text(fps: float) -> str:

@@ -8,6 +8,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from kills import place, zygote  # noqa: F401
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _cache(tmp_path_factory):

@@ -76,7 +76,7 @@ def mutants(files: dict[str, Path], count: int, seed: int) -> Iterator[tuple[str
     for ending, data in contents.items():
         for number in range(count):
             draw = random.Random(f"{seed} {ending} {number}")
-            what, hurt = list(_MUTATIONS.items())[number % len(_MUTATIONS)]
+            what, hurt = list(MUTATIONS.items())[number % len(MUTATIONS)]
             other = contents[draw.choice(sorted(contents.keys() - {ending}))]
             yield f"{what}-{number}{ending}", hurt(data, draw, other)
 
@@ -143,7 +143,7 @@ def _text(data: bytes, draw: random.Random, other: bytes) -> bytes:
     return (draw.choice(lines) + "\n").encode() * draw.choice([1, 100])
 
 
-_MUTATIONS: dict[str, Callable[[bytes, random.Random, bytes], bytes]] = {
+MUTATIONS: dict[str, Callable[[bytes, random.Random, bytes], bytes]] = {
     "truncated": _truncate, "flipped": _flip, "head": _flip_head, "zeroed": _zero, "ones": _ones, "swapped": _swap_head,
     "spliced": _splice, "repeated": _repeat, "dropped": _drop, "noise": _noise, "disguised": _disguise, "empty": _empty,
     "text": _text,

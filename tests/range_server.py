@@ -25,6 +25,8 @@ class Site:
         tags: Whether it sends an ETag.
         busy: How many of the next requests it answers with 503.
         cut: How many of the next bodies it breaks off in the middle.
+        silent: How many of the next requests it never answers.
+        drip: Seconds between two bytes of a body.
         password: `user:password` that it asks for, if any.
         redirect: Where it sends requests for other files than these, if anywhere.
         requests: `(path, first byte, last byte)` of every request.
@@ -39,6 +41,8 @@ class Site:
     tags: bool = True
     busy: int = 0
     cut: int = 0
+    silent: int = 0
+    drip: float = 0.0
     password: str = ""
     redirect: str = ""
     requests: list[tuple[str, int, int]] = field(default_factory=list)
@@ -56,6 +60,7 @@ class Site:
 def serve(folder: Path, **options: Any) -> Iterator[Site]:
     """A server for a folder, as long as the context lasts."""
     site = Site(folder, **options)
+    ended = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -78,7 +83,12 @@ def serve(folder: Path, **options: Any) -> Iterator[Site]:
                 cut = site.cut > 0 and len(body) > 1
                 site.cut -= cut
                 site.sent += len(body)
-            if cut:
+            if site.drip:
+                for number in range(len(body)):
+                    if ended.wait(site.drip):
+                        return
+                    self.wfile.write(body[number : number + 1])
+            elif cut:
                 self.wfile.write(body[: len(body) // 2])
                 self.close_connection = True
             else:
@@ -91,8 +101,13 @@ def serve(folder: Path, **options: Any) -> Iterator[Site]:
             with site.lock:
                 site.requests.append((path, first, last))
                 site.headers.append(self.headers)
-                busy = site.busy > 0
+                busy, silent = site.busy > 0, site.silent > 0
                 site.busy -= busy
+                site.silent -= silent
+            if silent:
+                ended.wait()
+                self.close_connection = True
+                return None
             if busy:
                 return self.answer(503)
             wanted = "Basic " + base64.b64encode(site.password.encode()).decode()
@@ -121,6 +136,7 @@ def serve(folder: Path, **options: Any) -> Iterator[Site]:
     try:
         yield site
     finally:
+        ended.set()
         server.shutdown()
         server.server_close()
         thread.join()

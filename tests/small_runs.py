@@ -23,7 +23,7 @@ from gadkit.runs.training import Outcome
 #: Flags that make `gadkit train` small; the clips of `folder_of_clips` fit them.
 SMALL = (
     *("--resolution", "16", "--frames", "8", "--batch-size", "4", "--steps", "2", "--device", "cpu"),
-    *("--precision", "fp32", "--set", "trainer.samples=2"),
+    *("--precision", "fp32", "--set", "run.samples=2"),
 )
 #: The same for the nets of the dcgan plugin.
 GENERATOR = ("--set", "generator.width=8", "--set", "generator.latent_dim=8", "--set", "generator.motion_dim=4")
@@ -36,7 +36,7 @@ SETTINGS = {
     "generator.latent_dim": 8,
     "generator.motion_dim": 4,
     "discriminator.width": 8,
-    "trainer.samples": 2,
+    "run.samples": 2,
 }
 
 #: A plugin file with a generator, and with parts that fit nothing.

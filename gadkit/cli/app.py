@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import io
 import os
 import sys
@@ -62,9 +64,14 @@ app.add_typer(plugins_app, name="plugins")
 
 
 def main() -> None:
-    """Runs the command line and exits: 0, or 2 for what the user can mend, 130 for Ctrl-C, 1 for a fault of gadkit."""
+    """Runs the command line and exits.
+
+    With 0, or 2 for what the user can mend, 130 for Ctrl-C, 143 for SIGTERM, 1 for a fault of gadkit.
+    """
     if isinstance(sys.stdout, io.TextIOWrapper):  # a letter that the output cannot show must not end a training
         sys.stdout.reconfigure(errors="replace")
+    with contextlib.suppress(AttributeError, OSError, RuntimeError):  # standard error may be closed, or no file
+        faulthandler.enable()  # a mapped file that goes away ends a process: then at least it says where
     code = run(app)
     if "gadkit.engine.devices" in sys.modules:  # whoever did not train has no processes to leave
         from gadkit.engine.devices import leave

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import sys
 import traceback
+import warnings
 import weakref
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
-from gadkit.errors import GadkitError
+from gadkit.errors import GadkitError, GadkitWarning
 
 if TYPE_CHECKING:
     from gadkit.registry import Registry
@@ -42,6 +44,23 @@ def warn_pending() -> None:
 
     if get_registry.cache_info().currsize:
         warn_failures(get_registry())
+
+
+@contextlib.contextmanager
+def telling() -> Iterator[None]:
+    """A block in which gadkit's own warnings are said, one line each; others are shown as ever."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def say_own(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if issubclass(category, GadkitWarning):
+                say(f"gadkit: warning: {message}")
+            else:
+                show(message, category, *place, **more)
+
+        warnings.simplefilter("always", GadkitWarning)
+        warnings.showwarning = say_own
+        yield
 
 
 def tell(error: GadkitError) -> None:

@@ -16,9 +16,9 @@ from gadkit.cli.data_get import get
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gadkit.config import VideoSettings
     from gadkit.interfaces.dataset import Source
     from gadkit.runs.opening import Opened
+    from gadkit.sections import VideoSettings
 
 data_app = typer.Typer(no_args_is_help=True, help="Look at footage, pack it, and fetch sets to try.")
 _Source = typer.Argument(

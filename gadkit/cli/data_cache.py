@@ -59,7 +59,7 @@ def clear(
 
     All of it is made again when training needs it; packs that are being made now stay.
     """
-    from gadkit.cli.values import parse_duration
+    from gadkit.cli.values import parse_time
     from gadkit.data import cache as cached
     from gadkit.errors import ConfigError
     from gadkit.words import count_text, size_text
@@ -68,7 +68,7 @@ def clear(
         raise ConfigError(
             "nothing is named to be cleared; give keys (`gadkit data cache` lists them), --older-than 30d or --all."
         )
-    age = parse_duration(older_than, "--older-than")
+    age = parse_time(older_than, "--older-than")
     chosen = [each for each in cached.packs() if _is_chosen(each, keys or (), age, everything)]
     if not yes and chosen and (everything or age is not None) and not _agreed(chosen):
         typer.echo("nothing was removed")

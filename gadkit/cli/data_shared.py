@@ -17,9 +17,9 @@ from gadkit.cli.completion import complete
 from gadkit.cli.console import say
 
 if TYPE_CHECKING:
-    from gadkit.config import VideoSettings
     from gadkit.registry import Registry
     from gadkit.runs.opening import Opened
+    from gadkit.sections import VideoSettings
     from gadkit.video.geometry import Geometry
 
 #: Seconds between lines of progress where nobody watches a terminal.
@@ -73,7 +73,7 @@ def video_settings(
 ) -> VideoSettings:
     """The section `[video]` from flags, checked as `train` checks it."""
     from gadkit.cli.values import parse_size
-    from gadkit.config import VideoSettings
+    from gadkit.sections import VideoSettings
     from gadkit.signature import check, fields_of
 
     width, height = parse_size(resolution) or (64, 64)
@@ -115,7 +115,7 @@ def open_data(
 
 def train_line(source: str | None, video: VideoSettings, **flags: str | None) -> str:
     """The command that trains on the data, with the flags that differ from their defaults."""
-    from gadkit.config import VideoSettings
+    from gadkit.sections import VideoSettings
 
     words = ["gadkit", "train"]
     if source is not None:

@@ -7,22 +7,23 @@ from typing import Annotated
 
 import typer
 
-from gadkit.cli.console import warn_failures
+from gadkit.cli.console import telling, warn_failures
 
 
 def export(
     run: Annotated[str, typer.Argument(help="A run or a checkpoint.")],
     dest: Annotated[Path, typer.Argument(help="The new folder.")],
-    checkpoint: Annotated[str, typer.Option(help="latest, or a step.")] = "latest",
+    checkpoint: Annotated[str, typer.Option(help="latest, best, or a step.")] = "latest",
     plugin: Annotated[list[Path] | None, typer.Option(help="A Python file to load as a plugin; repeatable.")] = None,
 ) -> None:
     """Write a model folder that gadkit and the Hugging Face Hub read."""
     from gadkit.registry import get_registry
-    from gadkit.runs.model import load
+    from gadkit.runs.loading import load
 
     registry = get_registry()
     warn_failures(registry)
     for path in plugin or ():
         registry.load_file(path)
-    model = load(run, checkpoint=checkpoint, device="cpu", registry=registry)
+    with telling():
+        model = load(run, checkpoint=checkpoint, device="cpu", registry=registry)
     typer.echo(f"wrote {model.export(dest)}")

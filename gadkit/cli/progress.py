@@ -67,7 +67,9 @@ class ConsoleReporter(Reporter):
         self.warn(plan)
 
     def warn(self, plan: Plan) -> None:
-        """The plan's warnings."""
+        """The plan's table of weights that an old model gives, and its warnings."""
+        for line in plan.transfer.lines() if plan.transfer else ():
+            self.line(line)
         for warning in plan.warnings:
             self.line(f"warning: {warning}")
 
@@ -84,12 +86,19 @@ class ConsoleReporter(Reporter):
         left = _clock((self._steps - step) / rate)
         self.line(f"step {step}/{self._steps}  {rate:.2f} steps/s  {left} left  {_numbers(values)}")
 
+    def warned(self, step: int, sentence: str) -> None:
+        self.line(f"warning: step {step}: {sentence}")
+
     def wrote(self, path: Path) -> None:
         self.line(f"wrote {path}")
 
     def stopping(self) -> None:
         """Somebody asked for an end; called from a signal handler, so it prints nothing that others print beside it."""
         say(f"gadkit: {_STOPPING}")
+
+    def abandoned(self) -> None:
+        """The process is about to end at once; called from a signal handler."""
+        say("gadkit: stopped at once")
 
     def ended(self, folder: Path, step: int, reason: str) -> None:
         if reason != "finished":
@@ -177,6 +186,10 @@ class LiveReporter(ConsoleReporter):
     def stopping(self) -> None:
         self.bar.numbers = _STOPPING  # the bar's own thread shows it
 
+    def abandoned(self) -> None:
+        os.write(2, b"\x1b[?25h\n")  # the cursor, which the bar hides
+        super().abandoned()
+
     def ended(self, folder: Path, step: int, reason: str) -> None:
         self.bar.numbers = self._newest
         self.bar.stop()  # what follows stands below it
@@ -196,11 +209,19 @@ def console_reporter(*, dry_run: bool) -> Iterator[ConsoleReporter]:
         yield reporter
 
 
-_SHORT = {"loss/generator": "G", "loss/discriminator": "D", "logits/real": "D(real)", "logits/fake": "D(fake)"}
+#: The values that are shown, where a trainer logs them; the others stand in the log.
+_SHOWN = {
+    "loss/generator": "G",
+    "loss/discriminator": "D",
+    "logits/real": "D(real)",
+    "logits/fake": "D(fake)",
+    "penalty": "penalty",
+}
 
 
 def _numbers(values: dict[str, float]) -> str:
-    return "  ".join(f"{_SHORT.get(name, name)} {value:.3g}" for name, value in values.items())
+    known = {_SHOWN[name]: value for name, value in values.items() if name in _SHOWN}
+    return "  ".join(f"{name} {value:.3g}" for name, value in (known or values).items())
 
 
 def _clock(seconds: float) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gadkit.cli.console import warn_failures
+from gadkit.cli.console import telling, warn_failures
 
 
 def sample(
@@ -24,7 +24,7 @@ def sample(
     label: Annotated[
         list[str] | None, typer.Option(help="A class, its name or number; repeat it for each video.")
     ] = None,
-    checkpoint: Annotated[str, typer.Option(help="latest, or a step.")] = "latest",
+    checkpoint: Annotated[str, typer.Option(help="latest, best, or a step.")] = "latest",
     fps: Annotated[float | None, typer.Option(help="Frame rate; by default the training data's.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     plugin: Annotated[list[Path] | None, typer.Option(help="A Python file to load as a plugin; repeatable.")] = None,
@@ -35,14 +35,15 @@ def sample(
     """
     from gadkit.errors import ConfigError
     from gadkit.registry import get_registry
-    from gadkit.runs.model import load
+    from gadkit.runs.loading import load
     from gadkit.video.encode import write_video
 
     registry = get_registry()
     warn_failures(registry)
     for path in plugin or ():
         registry.load_file(path)
-    model = load(source, checkpoint=checkpoint, device=device, registry=registry)
+    with telling():
+        model = load(source, checkpoint=checkpoint, device=device, registry=registry)
     frames = model.video.frames if length is None else length
     if model.longest is not None and frames > model.longest:
         raise ConfigError(

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from gadkit.cli.completion import complete
 from gadkit.cli.console import warn_failures
-from gadkit.cli.values import parse_clips, parse_duration, parse_size
-
-if TYPE_CHECKING:
-    from gadkit.cli.progress import ConsoleReporter
+from gadkit.cli.stopping import stopping
+from gadkit.cli.values import parse_clips, parse_often, parse_size, parse_time
 
 _PARTS = "Parts"
 _DATA = "Data"
@@ -134,6 +127,12 @@ def train(
     accumulate: Annotated[
         int | None, typer.Option(help="Micro-batches a step, to save memory.", rich_help_panel=_LOOP)
     ] = None,
+    auto_batch: Annotated[
+        bool,
+        typer.Option(
+            "--auto-batch", help="Find the largest micro-batch that fits; the batch stays.", rich_help_panel=_LOOP
+        ),
+    ] = False,
     max_time: Annotated[
         str | None, typer.Option(help="Stop with a checkpoint after this time: 90s, 30m, 2h.", rich_help_panel=_LOOP)
     ] = None,
@@ -163,12 +162,33 @@ def train(
         typer.Option(help="The run's folder; by default the next number under runs/.", rich_help_panel=_RUN),
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(help="A run's folder, to go on from its newest checkpoint.", rich_help_panel=_RUN)
+        str | None,
+        typer.Option(
+            help="A run's folder, to go on from its newest checkpoint; or `auto`: go on with the run at --out, or "
+            "start it.",
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
+    allow_changes: Annotated[
+        bool,
+        typer.Option(
+            "--allow-changes",
+            help="Go on with a run though settings or data changed that make another of it.",
+            rich_help_panel=_RUN,
+        ),
+    ] = False,
+    init_from: Annotated[
+        str | None,
+        typer.Option(help="A run or model whose weights the new run begins with.", rich_help_panel=_RUN),
     ] = None,
     log_every: Annotated[int | None, typer.Option(help="Steps between log lines.", rich_help_panel=_RUN)] = None,
     sample_every: Annotated[int | None, typer.Option(help="Steps between samples.", rich_help_panel=_RUN)] = None,
     checkpoint_every: Annotated[
-        int | None, typer.Option(help="Steps between checkpoints.", rich_help_panel=_RUN)
+        str | None, typer.Option(help="Steps between checkpoints, or a time such as 10m.", rich_help_panel=_RUN)
+    ] = None,
+    keep: Annotated[int | None, typer.Option(help="Newest checkpoints that stay.", rich_help_panel=_RUN)] = None,
+    keep_every: Annotated[
+        int | None, typer.Option(help="Checkpoints at multiples of so many steps stay too.", rich_help_panel=_RUN)
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, make one step, write nothing.", rich_help_panel=_RUN)
@@ -177,25 +197,27 @@ def train(
     """Train a video generator on your clips.
 
     Without --data it trains on a small set that comes with gadkit. A run's folder keeps its configuration, log,
-    checkpoints and samples; Ctrl-C ends it with a checkpoint.
+    checkpoints and samples; Ctrl-C ends it with a checkpoint, and so do SIGTERM and SIGUSR1.
     """
-    choices: dict[str, Any] = {
-        name: value
-        for name, value in locals().items()
-        if name not in {"recipe", "plugin", "set_", "config", "resolution", "out", "resume", "dry_run"}
-    }
-    choices["max_time"] = parse_duration(max_time)
+    given = locals()
+
+    from gadkit.runs.choices import CHOICES
+
+    choices: dict[str, Any] = {name: value for name, value in given.items() if name in CHOICES}
+    choices["max_time"] = parse_time(max_time)
+    choices["checkpoint_every"] = parse_often(checkpoint_every)
     choices["clips_per_video"] = parse_clips(clips_per_video)
     size = parse_size(resolution)
 
     from gadkit.cli.allocator import keep_pages
     from gadkit.cli.progress import console_reporter
-    from gadkit.registry import get_registry
-    from gadkit.runs.training import train as run_training
 
-    warn_failures(get_registry())
-    keep_pages()
-    with console_reporter(dry_run=dry_run) as reporter, _stopping(reporter) as stop:
+    with console_reporter(dry_run=dry_run) as reporter, stopping(reporter) as stop:
+        from gadkit.registry import get_registry
+        from gadkit.runs.training import train as run_training
+
+        warn_failures(get_registry())
+        keep_pages()
         outcome = run_training(
             out=out,
             resume=resume,
@@ -204,29 +226,14 @@ def train(
             set=set_ or (),
             plugins=plugin or (),
             resolution=size,
+            allow_changes=allow_changes,
+            auto_batch=auto_batch,
             dry_run=dry_run,
             reporter=reporter,
             stop=stop,
             **choices,
         )
     reporter.closing(outcome.path, outcome.reason)
-    if stop.is_set() and outcome.reason == "stopped":
-        raise typer.Exit(130)
-
-
-@contextmanager
-def _stopping(reporter: ConsoleReporter) -> Iterator[threading.Event]:
-    """The first Ctrl-C asks for an end after the step, the second ends at once, as any does before training begins."""
-    stop = threading.Event()
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        if stop.is_set() or not reporter.training:
-            raise KeyboardInterrupt
-        stop.set()
-        reporter.stopping()
-
-    before = signal.signal(signal.SIGINT, ask)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, before)
+    # A script may want to know that there is more to do; a limit that the recipe itself sets is a proper end.
+    if outcome.reason == "stopped" and (stop.code or max_time is not None):
+        raise typer.Exit(stop.code or 143)

@@ -5,18 +5,22 @@ from __future__ import annotations
 import re
 
 from gadkit.errors import ConfigError
+from gadkit.words import parse_duration
 
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
-
-def parse_duration(text: str | None, flag: str = "--max-time") -> float | None:
+def parse_time(text: str | None, flag: str = "--max-time") -> float | None:
     """Seconds from `90`, `90s`, `30m`, `1.5h` or `2d`."""
     if text is None:
         return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text.strip())
-    if match is None or float(match[1]) == 0:
+    seconds = parse_duration(text)
+    if not seconds:
         raise ConfigError(f"{flag}: found {text!r}, expected a time such as 90s, 30m or 2h.")
-    return float(match[1]) * _UNITS[match[2]]
+    return seconds
+
+
+def parse_often(text: str | None) -> int | str | None:
+    """A number of steps, or a time that the configuration knows how to read."""
+    return int(text) if text is not None and text.strip().isdecimal() else text
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
-import psutil
 
+from gadkit.data.machine import main_memory
 from gadkit.errors import DataError
 from gadkit.interfaces.dataset import Footage
 from gadkit.video.geometry import Geometry
@@ -24,7 +24,7 @@ class Budget:
     """
 
     def __init__(self, limit: int | None = None) -> None:
-        self.limit = min(_MOST, psutil.virtual_memory().available // 4) if limit is None else limit
+        self.limit = min(_MOST, main_memory().available // 4) if limit is None else limit
         self.held = 0
         self._lock = threading.Lock()
 
@@ -49,10 +49,12 @@ class Frames:
         footage: The video.
         geometry: Size and rate.
         budget: What its bytes are taken from; `release` gives them back.
-        most: Frames that are held; a longer video is counted only, as is one that the budget cannot hold.
+        beat: Called at every frame, as a sign of life.
     """
 
-    def __init__(self, footage: Footage, geometry: Geometry, budget: Budget) -> None:
+    def __init__(
+        self, footage: Footage, geometry: Geometry, budget: Budget, beat: Callable[[], None] = lambda: None
+    ) -> None:
         self.rate = geometry.rate(footage)
         self.length = 0
         self._budget = budget
@@ -60,7 +62,7 @@ class Frames:
         self._shape = (geometry.height, geometry.width, 3)
         self._bytes: bytearray | None = bytearray()
         try:
-            self._read(geometry.frames(footage))
+            self._read(geometry.frames(footage), beat)
         except BaseException:
             self.release()
             raise
@@ -68,8 +70,9 @@ class Frames:
             self.release()
             raise DataError("it holds no frames.")
 
-    def _read(self, frames: Iterator[np.ndarray]) -> None:
+    def _read(self, frames: Iterator[np.ndarray], beat: Callable[[], None]) -> None:
         for frame in frames:
+            beat()
             self.length += 1
             if self._bytes is None:
                 continue

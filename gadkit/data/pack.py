@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,10 +11,14 @@ from pathlib import Path
 import torch
 
 from gadkit.data.index import CHANNELS, Index, read_index, unique
+from gadkit.data.reach import is_shared
 from gadkit.data.shards import map_shard, shard_name
 from gadkit.data.store import ClipStore, Skipped
 from gadkit.errors import DataError
 from gadkit.interfaces.dataset import Source
+
+#: Shards of which a descriptor is kept: macOS gives a process 256.
+_MOST_OPEN = 100
 
 
 def open_pack(folder: Path, min_frames: int = 1, sources: Sequence[Source] | None = None) -> ClipStore:
@@ -39,7 +45,11 @@ def open_pack(folder: Path, min_frames: int = 1, sources: Sequence[Source] | Non
     if not usable:
         raise _nothing(index, described, len(broken), len(short), min_frames)
     frame = (index.geometry.height, index.geometry.width, CHANNELS)
-    blocks = [map_shard(folder / shard_name(number), frame) for number in range(len(index.shards))]
+    mapped = not is_shared(folder)
+    blocks = [
+        map_shard(folder / shard_name(number), frame, keep=number < _MOST_OPEN, mapped=mapped)
+        for number in range(len(index.shards))
+    ]
     firsts = [0]
     for number, (block, frames) in enumerate(zip(blocks, index.shards, strict=True)):
         if len(block) != frames:
@@ -52,7 +62,7 @@ def open_pack(folder: Path, min_frames: int = 1, sources: Sequence[Source] | Non
     classes = () if None in labels else tuple(sorted({label for label in labels if label is not None}))
     number_of: dict[str | None, int] = {name: number for number, name in enumerate(classes)}
     rates = [round(video.fps, 3) for video in usable]
-    return ClipStore(
+    store = ClipStore(
         blocks,
         torch.tensor([firsts[video.shard] + video.start for video in usable], dtype=torch.int64),
         torch.tensor([video.length for video in usable], dtype=torch.int64),
@@ -64,6 +74,9 @@ def open_pack(folder: Path, min_frames: int = 1, sources: Sequence[Source] | Non
         columns=[dict(described[video.name].columns) for video in usable],
         skipped=broken + short,
     )
+    told = json.dumps([[video.name, video.sha256] for video in usable])
+    store.content = hashlib.sha256(told.encode()).hexdigest()
+    return store
 
 
 def _described(index: Index, sources: Sequence[Source] | None) -> dict[str, Source]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gadkit.data.budget import Budget, Frames, first_frame, too_short
+from gadkit.data.reach import words
 from gadkit.data.store import Skipped, Store
 from gadkit.errors import DataError, UnavailableError
 from gadkit.interfaces.dataset import Dataset, Footage, Source
@@ -70,6 +71,7 @@ class PipeStore(Store):
         self._number_of: dict[str | None, int] = {name: number for number, name in enumerate(self.classes)}
         self._dataset = dataset
         self._coming: Iterator[tuple[Source, Footage]] | None = dataset.read()
+        self._lost: DataError | None = None
         self._lock = threading.Lock()
         self._held: list[tuple[Frames, int]] = []
         self._left: list[int] = []  # after the end of the pipe: which of those held gave no clip yet
@@ -126,7 +128,7 @@ class PipeStore(Store):
         while self._coming is not None and len(self._held) < count and (not self._held or self._has_room()):
             if len(bad) == _PATIENCE:
                 raise DataError(f"{_PATIENCE} videos in a row cannot be used: {' '.join(bad[:3])}")
-            arrived = next(self._coming, None)
+            arrived = self._next(self._coming)
             if arrived is None:
                 self._coming = None
                 self.skipped += [Skipped(name, reason) for name, reason in self._dataset.faults()]
@@ -138,6 +140,21 @@ class PipeStore(Store):
                 self.skipped.append(Skipped(source.name, reason))
             else:
                 bad.clear()
+
+    def _next(self, coming: Iterator[tuple[Source, Footage]]) -> tuple[Source, Footage] | None:
+        """What comes next; `None` at the end. After an error it is the same one at every call: no end, and no gap."""
+        if self._lost is None:
+            try:
+                return next(coming, None)
+            except OSError as error:
+                self._lost = UnavailableError(
+                    f"the pipe cannot be read any more: {words(error)}; a pipe cannot go back, so start its writer and "
+                    "the training again."
+                )
+                self._lost.__cause__ = error
+            except DataError as error:
+                self._lost = error
+        raise self._lost
 
     def _has_room(self) -> bool:
         """Whether one more video is likely to fit: half of the memory is free."""

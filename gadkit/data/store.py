@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gadkit.data.labels import held_out
+from gadkit.data.shards import Shard
 from gadkit.errors import DataError
 
 
@@ -40,6 +41,7 @@ class Store(ABC):
         ordered: Whether a number always means the same video. A pipe gives its videos as they come.
         held_out: How many videos were kept back from training.
         exhausted: Whether what is read once has come to its end, so that training should.
+        content: What tells these videos, with their names, from others: a hash; empty where it is not known.
     """
 
     height: int
@@ -52,6 +54,7 @@ class Store(ABC):
     ordered: bool = True
     held_out: int = 0
     exhausted: bool = False
+    content: str = ""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -74,6 +77,7 @@ class Store(ABC):
 
         Raises:
             DataError: A video cannot be read.
+            UnavailableError: The data cannot be reached any more, or have changed.
         """
 
 
@@ -92,7 +96,7 @@ class ClipStore(Store):
 
     def __init__(
         self,
-        blocks: Sequence[Tensor],
+        blocks: Sequence[Tensor | Shard],
         starts: Tensor,
         lengths: Tensor,
         *,
@@ -107,7 +111,8 @@ class ClipStore(Store):
         """A store over frames that lie in blocks.
 
         Args:
-            blocks: uint8 `(F_i, H, W, C)`; several only on the CPU.
+            blocks: uint8 `(F_i, H, W, C)`; several only on the CPU. Shards raise `gadkit.UnavailableError` where their
+                file goes away.
             starts: int64 `(V,)`, the number of each video's first frame, counted through all blocks.
             lengths: int64 `(V,)`; no video passes the end of its block.
             names: V names.
@@ -213,10 +218,10 @@ class ClipStore(Store):
         training._resident = held._resident = self._resident
         return training, held
 
-    def _like(self, blocks: Sequence[Tensor], starts: Tensor, videos: Tensor) -> ClipStore:
+    def _like(self, blocks: Sequence[Tensor | Shard], starts: Tensor, videos: Tensor) -> ClipStore:
         """A store over the same or copied frames, of some of the videos."""
         numbers = videos.tolist()
-        return ClipStore(
+        store = ClipStore(
             blocks,
             starts[videos],
             self.lengths[videos],
@@ -227,8 +232,10 @@ class ClipStore(Store):
             rates=self.rates,
             columns=[self.columns[number] for number in numbers],
         )
+        store.content = self.content
+        return store
 
-    def _locate(self, video: int) -> tuple[Tensor, int]:
+    def _locate(self, video: int) -> tuple[Tensor | Shard, int]:
         """The block that holds a video, and the video's first frame in it."""
         start = int(self._starts[video])
         number = int(torch.bucketize(torch.tensor(start), self._ends, right=True))

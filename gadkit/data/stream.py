@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from gadkit.data.budget import Budget, Frames, first_frame, too_short
+from gadkit.data.crew import Crew
+from gadkit.data.reach import ADVICE, changed_since, patiently
 from gadkit.data.store import Skipped, Store
 from gadkit.errors import DataError, UnavailableError
 from gadkit.interfaces.dataset import ENDLESS, Dataset, Source
@@ -20,9 +24,12 @@ from gadkit.video.geometry import Geometry
 
 #: So many videos in a row that cannot be used are an error.
 PATIENCE = 100
+#: Seconds without a frame from any thread, after which the data count as lost; what reads them may be patient for less.
+SILENCE = 600.0
 #: Of videos beyond this number, nothing is remembered.
 _REMEMBERED = 1 << 20
 _MOST_THREADS = 32
+T = TypeVar("T")
 
 
 def open_stream(
@@ -70,8 +77,9 @@ class StreamStore(Store):
     came first: an epoch visits every video once in an order of its own, for which no other choice hits more often.
 
     A video that cannot be read, or is too short, is replaced by the next one in the order of `sources`, wherever it
-    would be wanted, and named in `skipped`. What cannot be reached is an error (`gadkit.UnavailableError`): to leave it
-    out would make another training of it.
+    would be wanted, and named in `skipped`. What cannot be reached is tried again for some seconds, and then an error
+    (`gadkit.UnavailableError`), as is a video that could be read before, or that has changed since the start: to leave
+    it out would make another training of it.
 
     Args:
         dataset: Opens the videos.
@@ -100,8 +108,10 @@ class StreamStore(Store):
         self._number_of: dict[str | None, int] = {name: number for number, name in enumerate(self.classes)}
         self._budget = budget
         self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(min(threads, _MOST_THREADS), thread_name_prefix="gadkit-stream")
+        self._pool = Crew(min(threads, _MOST_THREADS), "gadkit-stream")
         self._known: dict[int, tuple[int, float]] = {}  # the length and rate of whole videos
+        self._began = time.time()
+        self._beats = 0  # grows with every frame; a step that is lost between two threads does no harm
         self._bad: dict[int, str] = {}
         self._kept: dict[int, Frames] = {}
         self._kept_bytes = 0
@@ -127,7 +137,7 @@ class StreamStore(Store):
         batch = _Batch(places.tolist(), times.numpy(), span, max(span, self._min_frames), out.numpy())
         jobs = [self._pool.submit(self._serve, number, here, batch) for number, here in rows.items()]
         try:
-            served = [job.result() for job in jobs]
+            served = self._await(jobs)
         finally:
             for job in jobs:
                 job.cancel()
@@ -137,6 +147,21 @@ class StreamStore(Store):
         for number, here in zip(served, rows.values(), strict=True):
             labels[here] = self._label(self._sources[number])
         return out, labels
+
+    def _await(self, jobs: list[Future[T]]) -> list[T]:
+        """What jobs give; an error where nothing at all comes any more, as from a share that does not answer."""
+        seen = -1
+        while wait(jobs, SILENCE, FIRST_EXCEPTION).not_done and not any(job.done() and job.exception() for job in jobs):
+            if self._beats == seen:
+                raise UnavailableError(
+                    f"no frame of the videos came in {SILENCE:g} seconds: their disk, share or server does not answer; "
+                    f"{ADVICE}."
+                )
+            seen = self._beats
+        return [job.result() for job in jobs if job.done()]
+
+    def _beat(self) -> None:
+        self._beats += 1
 
     def _label(self, source: Source) -> int:
         if source.label not in self._number_of:
@@ -184,12 +209,15 @@ class StreamStore(Store):
         length = self._known[number][0] if number in self._known else None
         if frames is None and (length is None or (length >= need and self._has_room(length * self._frame_bytes))):
             try:
-                frames = Frames(self._dataset.open(self._sources[number]), self._geometry, self._budget)
+                frames = self._persist(number, self._decode)
             except UnavailableError:
                 raise
             except DataError as error:
                 self._leave_out(number, str(error))
                 return None
+            if length not in (None, frames.length):
+                frames.release()
+                raise self._changed(number, f"it has {frames.length} frames, and had {length}")
             length = frames.length
             if number < _REMEMBERED:
                 self._known[number] = length, frames.rate
@@ -202,23 +230,48 @@ class StreamStore(Store):
             self._leave_out(number, too_short(self._sources[number].name, length, self._min_frames))
         return None
 
+    def _decode(self, source: Source) -> Frames:
+        return Frames(self._dataset.open(source), self._geometry, self._budget, self._beat)
+
+    def _persist(self, number: int, read: Callable[[Source], T]) -> T:
+        """Reads a video, patiently; damage is an error of the data's place where it came while they are used."""
+        source = self._sources[number]
+        try:
+            return patiently(lambda: read(source), source.name, source.files)
+        except UnavailableError:
+            raise
+        except DataError as error:
+            if number in self._known:
+                raise self._changed(number, f"it could be read before, and now {str(error).rstrip('.')}") from error
+            if changed := changed_since(self._began, source.files):
+                raise self._changed(number, f"{changed} was written to, and {str(error).rstrip('.')}") from error
+            raise
+
+    def _changed(self, number: int, how: str) -> UnavailableError:
+        return UnavailableError(f"{self._sources[number].name} has changed under the training: {how}; {ADVICE}.")
+
     def _pick(self, number: int, wanted: dict[int, np.ndarray], target: np.ndarray) -> None:
         """Decodes a video of known length as far as the last wanted frame, without holding more than one."""
         places: dict[int, list[tuple[int, int]]] = {}
         for row, times in wanted.items():
-            for column, time in enumerate(times.tolist()):
-                places.setdefault(time, []).append((row, column))
-        source = self._sources[number]
-        frames = self._geometry.frames(self._dataset.open(source))
-        for time, frame in enumerate(frames):
-            for row, column in places.pop(time, ()):
-                target[row, column] = frame
-            if not places:
-                return
-        if places:
-            raise UnavailableError(
-                f"{source.name} was longer when it was opened before; start again with the new data."
-            )
+            for column, moment in enumerate(times.tolist()):
+                places.setdefault(moment, []).append((row, column))
+        if not places:
+            return
+        last = max(places)
+
+        def read(source: Source) -> int:
+            reached = -1
+            for reached, frame in enumerate(self._geometry.frames(self._dataset.open(source))):
+                self._beat()
+                for row, column in places.get(reached, ()):
+                    target[row, column] = frame
+                if reached == last:
+                    break
+            return reached
+
+        if (reached := self._persist(number, read)) < last:
+            raise self._changed(number, f"it has {reached + 1} frames, and had {self._known[number][0]}")
 
     def _leave_out(self, number: int, reason: str) -> None:
         with self._lock:

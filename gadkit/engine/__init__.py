@@ -8,17 +8,24 @@ from gadkit.engine.batchnorm import GroupedBatchNorm, commit_statistics, group_b
 from gadkit.engine.clips import Clips
 from gadkit.engine.devices import Engine, describe_device, lay_out
 from gadkit.engine.feeder import Choice
+from gadkit.engine.optimisers import laid_out_like, load_optimiser_state, optimiser_state
+from gadkit.engine.watch import Finding, Watch
 
 __all__ = [
     "Average",
     "Choice",
     "Clips",
     "Engine",
+    "Finding",
     "GroupedBatchNorm",
     "Meter",
+    "Watch",
     "commit_statistics",
     "describe_device",
     "group_batchnorm",
+    "laid_out_like",
     "lay_out",
+    "load_optimiser_state",
+    "optimiser_state",
     "statistics_groups",
 ]

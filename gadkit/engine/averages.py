@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +53,8 @@ class Meter:
     def add(self, name: str, value: Tensor) -> None:
         """Adds a scalar; nothing is read on the host."""
         value = value.detach()
+        if value.dtype in (torch.bfloat16, torch.float16):
+            value = value.float()
         if name in self._sums:
             self._sums[name] += value
             self._counts[name] += 1
@@ -69,3 +72,20 @@ class Meter:
         self._sums.clear()
         self._counts.clear()
         return values
+
+    def state_dict(self, engine: Engine) -> dict[str, Any]:
+        """What was added since the last read, of every process. All must call it together."""
+        if not self._sums:
+            return {"names": []}
+        sums = engine.gather(torch.stack([value.to(engine.dtype) for value in self._sums.values()]))
+        return {"names": list(self._sums), "counts": list(self._counts.values()), "sums": sums}
+
+    def load_state_dict(self, state: dict[str, Any], engine: Engine) -> None:
+        """Takes back what `state_dict` gave; where the number of processes is another, each takes the mean."""
+        self._sums, self._counts = {}, {}
+        if not state["names"]:
+            return
+        sums = state["sums"].to(engine.device)
+        own = sums[engine.rank] if len(sums) == engine.world else sums.mean(0)
+        self._sums = dict(zip(state["names"], own.clone().unbind(), strict=True))
+        self._counts = dict(zip(state["names"], state["counts"], strict=True))

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from gadkit import randomness
-from gadkit.config import ClipSettings
 from gadkit.data.store import ClipStore, Store
 from gadkit.engine.feeder import Choice, Feeder
 from gadkit.errors import ConfigError
 from gadkit.randomness import Key
+from gadkit.sections import ClipSettings
 from gadkit.video.pixels import to_float
 
 #: Sets of more videos are visited in the order of their numbers: a permutation of them is not tabulated.
@@ -46,13 +46,18 @@ class Clips:
         self.frames = frames
         self.stride = stride
         self.settings = settings or ClipSettings()
-        self._order, self._offset, self._flip = key.fold("order"), key.fold("offset"), key.fold("flip")
         self._visits = self._table()
         self._size = len(store) if self._visits is None else len(self._visits)
         self._piece_size = min(max(self._size, _PIECES[0]), _PIECES[1])
-        self._pieces: dict[int, Choice] = {}
         self._lock = threading.Lock()
+        self.rekey(key)
         self._feeder = Feeder(self._read, pin=store.device.type == "cpu" and torch.cuda.is_available())
+
+    def rekey(self, key: Key) -> None:
+        """Draws the order from another key, from now on."""
+        with self._lock:
+            self._order, self._offset, self._flip = key.fold("order"), key.fold("offset"), key.fold("flip")
+            self._pieces: dict[int, Choice] = {}
 
     @property
     def span(self) -> int:

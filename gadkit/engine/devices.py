@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import platform
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -94,13 +96,33 @@ class Engine:
             list(tensors), [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
         )
 
-    def any(self, flag: bool) -> bool:
-        """Whether `flag` is set in any process. Every process must call it; with one process it costs nothing."""
+    def any(self, *flags: bool) -> list[bool]:
+        """Whether each flag is set in any process. Every process must call it; with one process it costs nothing."""
         if self.world == 1:
-            return flag
-        value = torch.tensor(float(flag), device=self.device)
-        dist.all_reduce(value)
-        return bool(value.item())
+            return list(flags)
+        values = torch.tensor([float(flag) for flag in flags], device=self.device)
+        dist.all_reduce(values)
+        return [value > 0 for value in values.tolist()]
+
+    def share(self, value: Any) -> Any:
+        """The first process's `value`, plain values as JSON has them, in every process. All must call it."""
+        if self.world == 1:
+            return value
+        text = torch.tensor(list(json.dumps(value).encode()), dtype=torch.uint8, device=self.device)
+        size = torch.tensor(len(text), device=self.device)
+        dist.broadcast(size, 0)
+        if not self.main:
+            text = torch.empty(int(size), dtype=torch.uint8, device=self.device)
+        dist.broadcast(text, 0)
+        return json.loads(bytes(text.tolist()))
+
+    def gather(self, values: Tensor) -> Tensor:
+        """The tensors `(...)` of all processes, equal in shape, as one `(world, ...)`. All must call it."""
+        if self.world == 1:
+            return values.unsqueeze(0)
+        found = [torch.empty_like(values) for _ in range(self.world)]
+        dist.all_gather(found, values)
+        return torch.stack(found)
 
     def main_first(self) -> AbstractContextManager[None]:
         """A block that the first process runs before the others."""

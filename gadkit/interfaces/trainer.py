@@ -3,40 +3,112 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from pydantic import Field
+from torch import nn
+
+from gadkit.errors import ConfigError
+from gadkit.interfaces.footprint import Footprint
 
 if TYPE_CHECKING:
     from gadkit.runs.session import Session
 
 
+class Training(Protocol):
+    """What a trainer hands to `Session.course`: everything that has to be kept for a run to go on exactly."""
+
+    @property
+    def nets(self) -> Mapping[str, nn.Module]:
+        """Everything that is trained, by name: `generator`, `assembler`, `discriminator`, ...
+
+        Their parameters and buffers are saved, restored, and watched for numbers that are not finite.
+        """
+
+    @property
+    def models(self) -> Mapping[str, nn.Module]:
+        """`generator` and `assembler` with the weights that samples are made with, such as their averages.
+
+        They are saved as the model, and restored.
+        """
+
+    def state(self) -> dict[str, Any]:
+        """What else the next step depends on: the optimisers' memory, values not logged yet.
+
+        Nested dicts with text for keys, lists, tensors and plain values. Called by all processes together, between two
+        steps.
+        """
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Takes back what `state` gave, after the nets and models. Learning rates are `Session.attempt.rate` times
+        what the settings say.
+
+        Raises:
+            KeyError, RuntimeError, TypeError, ValueError: It does not fit.
+        """
+
+    def read(self) -> dict[str, float]:
+        """The values to log: means over the steps since the last call. Called by all processes together."""
+
+
 class Trainer(ABC):
     """Owns the training loop. Settings are the keyword-only arguments of `__init__`.
 
-    A trainer takes `steps`, `batch_size`, `max_time`, `sample_every`, `checkpoint_every` and `log_every`: the command
-    line has flags for them.
+    The loop is a `for` over the steps that `Session.course` gives: it begins where the run was left, logs, samples and
+    saves between two steps, goes back where numbers are no longer finite, and ends where the run does:
+
+        course = session.course(training)
+        for step in course:
+            ...  # one step; `step` of them were made before it
+        return course.ended
 
     Attributes:
         needs: The kinds of component that it needs built.
         takes: The kinds that it can use and can do without.
-        steps: Updates of the generator in the whole run.
         batch_size: Clips a step, over all processes.
+        accumulate: Micro-batches that a process cuts its share into; a trainer that can has it as a setting.
+        group: A micro-batch holds a multiple of so many clips.
+        regroups: Whether a new run may choose another group with its cut (`cut`).
     """
 
     needs: tuple[str, ...] = ("generator", "assembler")
     takes: tuple[str, ...] = ()
-    steps: Annotated[int, Field(gt=0)]
     batch_size: Annotated[int, Field(gt=0)]
+    accumulate: int = 1
+    group: int = 1
+    regroups: bool = False
 
     @abstractmethod
     def fit(self, session: Session) -> str:
-        """Trains until the run's last step, the time limit or a request to stop.
+        """Trains to the end of the course.
 
         Returns:
-            `"finished"`, or `"stopped"` where the time limit or a request came first; a checkpoint was saved then.
+            How it ended: `Course.ended`.
         """
 
-    def memory(self, session: Session) -> float:
-        """An estimate of the device memory that a step takes, in bytes; 0 where there is none."""
-        return 0.0
+    def footprint(self, session: Session) -> Footprint | None:
+        """What the training takes of this process's device; `None` where that is not known.
+
+        Called before `fit`, of which nothing may remain but memory.
+        """
+        return None
+
+    def cut(self, session: Session, accumulate: int) -> dict[str, Any]:
+        """Turns to a number of micro-batches, for `--auto-batch`; called before `fit`.
+
+        Returns:
+            The settings that are others now.
+        """
+        self.accumulate = accumulate
+        return {"accumulate": accumulate}
+
+    def rehearse(self, session: Session, accumulate: int) -> None:
+        """Takes the memory of one step with a number of micro-batches, and gives it back, for `--auto-batch` on GPUs.
+
+        Called before `fit`. Nothing may remain, and no process may wait for another.
+
+        Raises:
+            Exception: There is not enough, as the library says it.
+        """
+        raise ConfigError(f"--auto-batch: trainer {type(self).__name__} cannot try a step; set the batch by hand.")

@@ -1,164 +1,372 @@
 """Checkpoints: safetensors and JSON in a folder that is whole or not there.
 
 A checkpoint is written beside its place, synced, and renamed into it. `manifest.json` holds the SHA-256 of every other
-file. Reading one executes nothing.
+file. Reading one executes nothing and opens nothing outside its folder.
+
+Beside the folders `step-000500`, hidden ones of their names may lie after a writer was killed: `.step-000500.partial`,
+which was being written, `.step-000500.replaced`, whose place a new one was about to take, and `.step-000500.removed`,
+which was being deleted. None of them is a checkpoint, and the next write settles them.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
-import json
 import os
+import re
 import shutil
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from gadkit.errors import RunError
+from gadkit.errors import DamagedError, RunError
+from gadkit.runs.documents import check_length, dump, parse
+from gadkit.runs.tensors import pieces, read_entries, read_header
+from gadkit.runs.trees import flatten as flatten
+from gadkit.runs.trees import snapshot as snapshot
+from gadkit.runs.trees import unflatten as unflatten
 
 MANIFEST = "manifest.json"
-_TENSOR = "$tensor"
+_LEFT = re.compile(r"\.(.+)\.(partial|replaced|removed)", re.DOTALL)
+_STEP = re.compile(r"step-\d{6,}", re.ASCII)
+_DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_NO_NAME = re.compile(r"[/\\:\x00-\x1f\x7f]")
+#: What the system says of a file that is not there or lies on a bad spot. Others, such as a lack of rights, pass.
+_DAMAGE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EIO, errno.ENXIO}
+_ADVICE = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free some space"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "mend the rights of its folder"),
+}
 
 
-def flatten(tree: Any, name: str = "") -> tuple[Any, dict[str, Tensor]]:
-    """Splits nested dicts and lists into plain JSON and named tensors; `unflatten` joins them again.
-
-    Args:
-        tree: Dicts with string keys, lists, tensors, numbers, strings, booleans and `None`.
-        name: The name of the tree itself, which the tensors' names begin with.
-    """
-    if isinstance(tree, Tensor):
-        return {_TENSOR: name}, {name: tree}
-    tensors: dict[str, Tensor] = {}
-    if isinstance(tree, Mapping):
-        document: Any = {}
-        for key, value in tree.items():
-            document[key], more = flatten(value, f"{name}.{key}" if name else str(key))
-            tensors.update(more)
-        return document, tensors
-    if isinstance(tree, list | tuple):
-        document = []
-        for index, value in enumerate(tree):
-            item, more = flatten(value, f"{name}.{index}" if name else str(index))
-            document.append(item)
-            tensors.update(more)
-        return document, tensors
-    return tree, tensors
-
-
-def unflatten(document: Any, tensors: Mapping[str, Tensor]) -> Any:
-    """The tree that `flatten` split."""
-    if isinstance(document, dict):
-        if document.keys() == {_TENSOR}:
-            return tensors[document[_TENSOR]]
-        return {key: unflatten(value, tensors) for key, value in document.items()}
-    if isinstance(document, list):
-        return [unflatten(value, tensors) for value in document]
-    return document
-
-
-def snapshot(tree: Any) -> Any:
-    """A copy of a tree whose tensors are contiguous, on the CPU and shared with nobody."""
-    if isinstance(tree, Tensor):
-        return tree.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
-    if isinstance(tree, Mapping):
-        return {key: snapshot(value) for key, value in tree.items()}
-    if isinstance(tree, list | tuple):
-        return [snapshot(value) for value in tree]
-    return tree
+# --- writing ---------------------------------------------------------------------------------------------------------
 
 
 def write_folder(
     folder: Path, tensors: Mapping[str, Mapping[str, Tensor]], documents: Mapping[str, Any], texts: Mapping[str, str]
 ) -> None:
-    """Writes a folder of files with their manifest, atomically.
+    """Writes a folder of files with their manifest, atomically, and settles what killed writers left beside it.
+
+    Whenever the process or the machine stops, the folder is the old one, the new one, or (in the moment in which a new
+    one takes an old one's place) not there, and then `settle` and the next write bring the old one back.
 
     Args:
         folder: Its place; what lies there is replaced once the new folder is whole.
-        tensors: File name (`*.safetensors`) to named contiguous tensors.
+        tensors: File name (`*.safetensors`) to named tensors.
         documents: File name (`*.json`) to what is written into it.
         texts: File name to text.
 
     Raises:
-        RunError: The disk is full, the place is read-only, or the like. What was at `folder` stays.
+        RunError: The disk is full, the place is read-only, or the like; or `tensors` or `documents` hold what the
+            files cannot. What was at `folder` stays.
     """
-    partial = folder.with_name(f".{folder.name}.partial")
+    contents: dict[str, Iterable[bytes | memoryview]] = {}
+    for name in (*tensors, *documents, *texts):
+        try:
+            if name in tensors:
+                contents[name] = pieces(tensors[name])
+            else:
+                contents[name] = [dump(documents[name]) if name in documents else texts[name].encode()]
+        except ValueError as error:
+            raise RunError(
+                f"{folder / name}: cannot be written, because {error}; mend the part of the training that keeps it."
+            ) from error
+    partial = _beside(folder, "partial")
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        for name, named in tensors.items():
-            try:
-                save_file({key: value.contiguous() for key, value in named.items()}, partial / name)
-            except SafetensorError as error:  # which wraps the system's error as text
-                raise OSError(str(error)) from error
-        for name, document in documents.items():
-            (partial / name).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-        for name, text in texts.items():
-            (partial / name).write_text(text, encoding="utf-8")
-        manifest = {path.name: _sha256(path) for path in sorted(partial.iterdir())}
-        (partial / MANIFEST).write_text(json.dumps({"sha256": manifest}, indent=1) + "\n", encoding="utf-8")
-        for path in partial.iterdir():
-            _sync(path)
+        _make(folder.parent)
+        _settle(folder.parent, folder.name)
+        partial.mkdir()
+        sums = {name: _write(partial / name, content) for name, content in contents.items()}
+        _write(partial / MANIFEST, [dump({"sha256": sums})])
         _sync(partial)
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(partial, folder)
-        _sync(folder.parent)
+        _swap(partial, folder)
     except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
+        _delete(partial, patient=True)
         raise RunError(
-            f"{folder}: cannot be written ({error.strerror or error}); nothing that was there is lost: free some space "
-            "or mend the rights, and try again."
+            f"{folder}: cannot be written ({error.strerror or error}); nothing that was there is lost: "
+            f"{_ADVICE.get(error.errno or 0, 'check the disk')}, and try again."
         ) from error
 
 
-def read_document(folder: Path, name: str) -> Any:
-    """One JSON file of a folder, checked against its manifest."""
+def remove_folder(folder: Path) -> None:
+    """Deletes a checkpoint so that a reader never finds a part of it; what cannot be deleted now goes later."""
+    removed = _beside(folder, "removed")
+    _delete(removed, patient=True)
+    with contextlib.suppress(OSError):
+        os.rename(folder, removed)
+    _delete(removed, patient=True)
+
+
+def settle(parent: Path) -> None:
+    """Deletes what killed writers of checkpoints left in a folder, and puts back one that was not replaced in the end.
+
+    Only for the one process that writes there: what another is writing would be deleted.
+    """
+    with contextlib.suppress(OSError):
+        _settle(parent, None)
+
+
+def _settle(parent: Path, own: str | None) -> None:
+    """Settles leftovers of checkpoints as far as it can, and those of `own`, which stand in the way, or raises."""
+    for path in sorted(parent.iterdir()):
+        left = _LEFT.fullmatch(path.name)
+        if left is None or not (left[1] == own or _STEP.fullmatch(left[1])):
+            continue
+        try:
+            if left[2] == "replaced" and not os.path.lexists(parent / left[1]):
+                os.rename(path, parent / left[1])
+            else:
+                _delete(path)
+        except OSError:
+            if left[1] == own:
+                raise
+
+
+def _swap(partial: Path, folder: Path) -> None:
+    """Renames a whole folder into its place, and deletes the one that was there only then."""
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+    replaced, there = _beside(folder, "replaced"), os.path.lexists(folder)
+    if there:
+        os.rename(folder, replaced)
     try:
-        return json.loads(_checked(folder, name).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"{folder / name}: cannot be read ({error}); use another checkpoint.") from error
+        os.rename(partial, folder)
+    except OSError:
+        if there:
+            with contextlib.suppress(OSError):
+                os.rename(replaced, folder)
+        raise
+    _sync(folder.parent)
+    if there:
+        _delete(replaced, patient=True)
+
+
+def _beside(folder: Path, kind: str) -> Path:
+    return folder.with_name(f".{folder.name}.{kind}")
+
+
+def _make(folder: Path) -> None:
+    """Makes a folder and those above it, so that they last."""
+    for path in reversed([path for path in (folder, *folder.parents) if not path.exists()]):
+        path.mkdir(exist_ok=True)
+        _sync(path.parent)
+
+
+def _write(path: Path, content: Iterable[bytes | memoryview]) -> str:
+    """Writes a new file and syncs it; returns the SHA-256 of what it was given, and not of what the disk made of it."""
+    digest = hashlib.sha256()
+    with path.open("xb") as file:
+        for piece in content:
+            digest.update(piece)
+            file.write(piece)
+        file.flush()
+        os.fsync(file.fileno())
+    return digest.hexdigest()
+
+
+def _sync(folder: Path) -> None:
+    if os.name == "nt":
+        return  # Windows cannot open a folder to sync it
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:  # some network file systems have no sync of folders
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _delete(path: Path, patient: bool = False) -> None:
+    """Deletes a file, a link or a folder with all in it; `patient`: as far as it can."""
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=patient)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError:
+        if not patient:
+            raise
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+def verify(folder: Path) -> None:
+    """Checks that a folder holds what its manifest names, every file with its SHA-256, and nothing else.
+
+    Hidden files (`.DS_Store`), which a file manager leaves and gadkit never reads, do not count.
+
+    Raises:
+        DamagedError: A file is missing, altered, cut or too much; the sentence names it.
+        RunError: A file cannot be read for a reason that is not its own, such as a lack of rights.
+    """
+    named = _manifest(folder)
+    with _failing(folder):
+        there = {path.name for path in folder.iterdir() if not path.name.startswith(".")} - {MANIFEST}
+    for name in sorted(there - named.keys()):
+        raise _damaged(folder / name, f"{MANIFEST} does not name it")
+    for name in named:
+        with _reading(folder, name) as source:
+            source.check()
+
+
+def read_document(folder: Path, name: str) -> Any:
+    """One JSON file of a folder, checked against its manifest.
+
+    Raises:
+        DamagedError: It is missing, altered, no JSON, too long or too deep.
+        RunError: It cannot be read for a reason that is not its own.
+    """
+    with _reading(folder, name) as source:
+        check_length(source.size)
+        data = source.read()
+        source.check()
+        document = parse(data)
+    return document
 
 
 def read_tensors(folder: Path, name: str) -> dict[str, Tensor]:
-    """One safetensors file of a folder, checked against its manifest; tensors on the CPU."""
+    """One safetensors file of a folder, checked against its manifest; tensors on the CPU, with memory of their own.
+
+    Raises:
+        DamagedError: It is missing, altered, cut, or no safetensors file.
+        RunError: It cannot be read for a reason that is not its own.
+    """
+    with _reading(folder, name) as source:
+        tensors = read_entries(source, read_header(source))
+        source.check()
+    return tensors
+
+
+def read_shapes(folder: Path, name: str) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
+    """Dtype and shape of every tensor of a safetensors file, from its header alone: nothing is allocated for them.
+
+    The header is held against the file's size, but not yet against the manifest, for which all of it has to be read.
+
+    Raises:
+        DamagedError: It is missing, cut, or no safetensors file.
+        RunError: It cannot be read for a reason that is not its own.
+    """
+    with _reading(folder, name) as source:
+        shapes = {key: (entry.dtype, entry.shape) for key, entry in read_header(source).items()}
+    return shapes
+
+
+class _Source:
+    """A file of a folder that is hashed as it is read from front to back."""
+
+    def __init__(self, path: Path, descriptor: int, expected: str) -> None:
+        self.path = path
+        self.size = os.fstat(descriptor).st_size
+        self._file = open(descriptor, "rb", closefd=False)  # noqa: SIM115, the descriptor's owner closes it
+        self._expected = expected
+        self._digest = hashlib.sha256()
+
+    def read(self) -> bytes:
+        """All that the file had when it was opened; `ValueError` where it has become shorter."""
+        data = bytearray(self.size)
+        self.readinto(memoryview(data))
+        return bytes(data)
+
+    def readinto(self, target: memoryview) -> None:
+        """Fills `target`; `ValueError` where the file ends before."""
+        if self._file.readinto(target) < len(target):
+            raise ValueError("it ends before it should")
+        self._digest.update(target)
+
+    def check(self) -> None:
+        """Reads what is left, and holds the whole against the manifest."""
+        while chunk := self._file.read(1 << 20):
+            self._digest.update(chunk)
+        if (found := self._digest.hexdigest()) != self._expected:
+            raise ValueError(f"its SHA-256 is {found[:12]}…, but {MANIFEST} says {self._expected[:12]}…")
+
+
+@contextlib.contextmanager
+def _reading(folder: Path, name: str) -> Iterator[_Source]:
+    named = _manifest(folder)
+    if name not in named:
+        raise _damaged(folder / name, f"{MANIFEST} does not name it")
+    with _failing(folder / name), _opened(folder, name) as descriptor:
+        yield _Source(folder / name, descriptor, named[name])
+
+
+def _manifest(folder: Path) -> dict[str, str]:
+    """File names and their SHA-256, none of them a name that could lead out of the folder."""
     try:
-        return load_file(_checked(folder, name))
-    except (OSError, SafetensorError) as error:
-        raise RunError(f"{folder / name}: cannot be read ({error}); use another checkpoint.") from error
+        with _opened(folder, MANIFEST) as descriptor:
+            source = _Source(folder / MANIFEST, descriptor, "")
+            check_length(source.size)
+            document = parse(source.read())
+        sums = document.get("sha256") if isinstance(document, dict) else None
+        if not isinstance(sums, dict):
+            raise ValueError("it names no files")
+        for name, digest in sums.items():
+            if _NO_NAME.search(name) or name in ("", ".", "..", MANIFEST):
+                raise ValueError(f"it names {name!r}, which is no plain name of a file")
+            if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+                raise ValueError(f"it has no SHA-256 for {name!r}")
+    except ValueError as error:
+        raise _no_checkpoint(folder, str(error)) from error
+    except OSError as error:
+        if error.errno not in _DAMAGE:
+            raise _unreadable(folder / MANIFEST, error) from error
+        raise _no_checkpoint(folder, str(error.strerror)) from error
+    return sums
 
 
-def _checked(folder: Path, name: str) -> Path:
+@contextlib.contextmanager
+def _opened(folder: Path, name: str) -> Iterator[int]:
+    """Opens a file of a folder, and nothing but a plain file inside of it; `ValueError` names what else it is."""
     path = folder / name
+    if path.is_symlink():
+        path = Path(os.path.realpath(path, strict=True))
+        if path.parent not in map(Path.resolve, _homes(folder)):
+            raise ValueError("it is a link that leads out of its folder")
+    flags = ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY")  # a pipe must not make it wait
+    descriptor = os.open(path, os.O_RDONLY | sum(getattr(os, flag, 0) for flag in flags))
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        expected = manifest["sha256"].get(name)
-        found = _sha256(path)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"{folder}: is no whole checkpoint or model ({error}); use another one.") from error
-    if found != expected:
-        raise RunError(
-            f"{path}: its SHA-256 is {found[:12]}…, but {MANIFEST} says {str(expected)[:12]}…: "
-            "the file was altered or damaged; use another checkpoint."
-        )
-    return path
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    if os.name == "nt" and path.is_dir():
-        return  # Windows cannot open a folder to sync it
-    descriptor = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError("it is no file")
+        yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _homes(folder: Path) -> Iterator[Path]:
+    """Where the files of a folder may lie: in it, or, in the cache of the Hugging Face Hub, where all files are."""
+    yield folder
+    snapshots = folder.absolute().parent
+    if snapshots.name == "snapshots":
+        yield snapshots.parent / "blobs"
+
+
+@contextlib.contextmanager
+def _failing(path: Path) -> Iterator[None]:
+    """Turns what goes wrong with a file into one sentence about it."""
+    try:
+        yield
+    except ValueError as error:
+        raise _damaged(path, str(error)) from error
+    except OSError as error:
+        if error.errno in _DAMAGE:
+            raise _damaged(path, str(error.strerror)) from error
+        raise _unreadable(path, error) from error
+
+
+def _no_checkpoint(folder: Path, reason: str) -> DamagedError:
+    return DamagedError(f"{folder}: is no whole checkpoint or model ({MANIFEST}: {reason}); use another one.")
+
+
+def _damaged(path: Path, reason: str) -> DamagedError:
+    return DamagedError(f"{path}: {reason}: the file is missing, altered or damaged; use another checkpoint.")
+
+
+def _unreadable(path: Path, error: OSError) -> RunError:
+    return RunError(f"{path}: cannot be read ({error.strerror or error}); mend that, and try again.")

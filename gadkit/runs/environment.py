@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from typing import Any
 
@@ -43,3 +45,17 @@ def _version(distribution: str) -> str:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:  # installed under another name, as builds of Pillow or PyAV are
         return "unknown"
+
+
+@contextmanager
+def algorithms(deterministic: bool, device: torch.device) -> Iterator[None]:
+    """Chooses PyTorch's algorithms for a block; afterwards they, and its global generator, are as they were."""
+    before, benchmark = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(deterministic or before, warn_only=True)
+    torch.backends.cudnn.benchmark = not deterministic
+    try:
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+        torch.backends.cudnn.benchmark = benchmark

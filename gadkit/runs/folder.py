@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gadkit.errors import RunError
+from gadkit.runs.attempt import Attempt
+from gadkit.runs.documents import LONGEST, parse
+from gadkit.sections import RunSettings
 
 CONFIG = "config.toml"
 ENVIRONMENT = "environment.json"
 LOG = "log.jsonl"
+BEST = "best.json"
 _STEP = re.compile(r"step-(\d{6,})")
 
 
@@ -80,6 +86,14 @@ class Run:
         except OSError as error:
             raise self._unwritable(LOG, error) from error
 
+    def sync_log(self) -> None:
+        """Makes sure that the log is on the disk."""
+        try:
+            with (self.path / LOG).open("a", encoding="utf-8") as file:
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise self._unwritable(LOG, error) from error
+
     def _unwritable(self, name: str, error: OSError) -> RunError:
         """Every checkpoint is still there: the run can go on from the newest."""
         return RunError(
@@ -92,18 +106,24 @@ class Run:
         path = self.path / LOG
         if not path.exists():
             return []
+        try:
+            content = path.read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise RunError(f"{path}: cannot be read ({error.strerror or error}); mend that, and try again.") from error
         lines = []
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for text in content.splitlines():
             try:
-                lines.append(json.loads(line))
-            except ValueError:
+                line = json.loads(text)
+            except (ValueError, RecursionError):
                 break
+            if not _is_line(line):
+                break
+            lines.append(line)
         return lines
 
-    def rewind_log(self, step: int) -> None:
-        """Drops what was logged after `step`, which training is about to do again."""
-        kept = [line for line in self.read_log() if line["step"] <= step]
-        self.write_text(LOG, "".join(json.dumps(line) + "\n" for line in kept))
+    def write_log(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Writes the log anew, whole or not at all."""
+        self.write_text(LOG, "".join(json.dumps(line) + "\n" for line in lines))
 
     def checkpoint_path(self, step: int) -> Path:
         """Where the checkpoint of a step lies, or would."""
@@ -125,7 +145,7 @@ class Run:
         return [path for _, path in sorted(found)]
 
     def find_checkpoint(self, name: str = "latest") -> Path:
-        """A checkpoint by name: `latest`, a step (`500`) or a folder's name (`step-000500`)."""
+        """A checkpoint by name: `latest`, `best`, a step (`500`) or a folder's name (`step-000500`)."""
         there = self.checkpoints()
         if not there:
             raise RunError(
@@ -133,6 +153,8 @@ class Run:
             )
         if name == "latest":
             return there[-1]
+        if name == "best":
+            return self._best()
         wanted = f"step-{int(name):06d}" if name.isdigit() else name
         for path in there:
             if path.name == wanted:
@@ -142,10 +164,62 @@ class Run:
             f"name one of these, or latest."
         )
 
-    def prune(self, keep: int) -> None:
-        """Deletes all but the newest `keep` checkpoints."""
-        for path in self.checkpoints()[:-keep]:
-            shutil.rmtree(path, ignore_errors=True)
+    def _best(self) -> Path:
+        try:
+            with (self.path / BEST).open("rb") as file:
+                step = parse(file.read(LONGEST + 1))["step"]
+            if type(step) is not int or not 0 <= step < 1 << 53:
+                raise ValueError(f"its step is {step!r:.80}")
+            path = self.checkpoint_path(step)
+        except FileNotFoundError:
+            raise RunError(
+                f"checkpoint: found 'best', but {self.path} was trained without a value to tell the best by; name one "
+                "with --set run.best=VALUE when training, or take latest."
+            ) from None
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise RunError(f"{self.path / BEST}: cannot be read ({error}); take latest, or a step.") from error
+        if not path.is_dir():
+            raise RunError(f"{path}: is the best checkpoint by {BEST}, but is not there; take latest, or a step.")
+        return path
+
+    def prune(self, settings: RunSettings, best: int | None = None) -> None:
+        """Deletes the checkpoints that the settings do not keep."""
+        there = {step_of(path): path for path in self.checkpoints()}
+        for step in there.keys() - retained(there, settings, best):
+            self.discard(there[step])
+
+    def set_aside(self, path: Path) -> Path:
+        """Moves a damaged checkpoint to where it is none any more; its new place."""
+        aside = path.with_name(f"{path.name}.damaged")
+        with contextlib.suppress(OSError):
+            shutil.rmtree(aside, ignore_errors=True)
+            os.replace(path, aside)
+        return aside
+
+    def discard(self, path: Path) -> None:
+        """Deletes a checkpoint, so that it is gone as a whole before its files go."""
+        from gadkit.runs.checkpoint import remove_folder
+
+        remove_folder(path)
+
+
+def retained(steps: Iterable[int], settings: RunSettings, best: int | None = None) -> set[int]:
+    """The steps whose checkpoints stay: the newest, every so many, and the best."""
+    ordered = sorted(steps)
+    kept = set(ordered[-settings.keep :])
+    if settings.keep_every is not None:
+        kept |= {step for step in ordered if step and step % settings.keep_every == 0}
+    return kept | ({best} if best is not None else set())
+
+
+def _is_line(line: Any) -> bool:
+    """Whether something can have been logged: it has a step, and an attempt that could have been, if one."""
+    if not isinstance(line, dict) or type(line.get("step")) is not int or not 0 <= line["step"] < 1 << 53:
+        return False
+    try:
+        return "attempt" not in line or Attempt(**line["attempt"]) is not None
+    except (TypeError, ValueError):
+        return False
 
 
 def step_of(checkpoint: Path) -> int:
@@ -158,7 +232,7 @@ def check_new(path: Path) -> None:
     if path.is_dir():
         if (path / CONFIG).is_file():
             raise RunError(f"{path}: is a run already; continue it with --resume {path}, or choose another --out.")
-        if any(path.iterdir()):
+        if any(not each.name.startswith(".") for each in path.iterdir()):  # a run that was cut off at once leaves some
             raise RunError(
                 f"{path}: exists and is not empty, and a run needs a folder of its own; choose another --out."
             )

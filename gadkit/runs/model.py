@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,18 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gadkit.engine.devices import lay_out, resolve_device
-from gadkit.entry import one_line
-from gadkit.errors import ConfigError, PluginError, RunError
+from gadkit.engine.devices import lay_out
+from gadkit.errors import ConfigError, RunError
 from gadkit.interfaces.assembler import VideoAssembler
 from gadkit.interfaces.generator import Generator
 from gadkit.interfaces.spec import VideoSpec
 from gadkit.randomness import Key, Noise
-from gadkit.registry import Registry, get_registry
 from gadkit.runs.card import model_card
-from gadkit.runs.checkpoint import read_document, read_tensors, write_folder
-from gadkit.runs.folder import CONFIG, Run
-from gadkit.signature import validate
+from gadkit.runs.checkpoint import write_folder
 from gadkit.video.encode import tile
 from gadkit.video.pixels import to_uint8
 
@@ -34,15 +29,6 @@ if TYPE_CHECKING:
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "config.json"
 FORMAT = 1
-_NUMBER = (int, float)
-_VIDEO_FIELDS: dict[str, type | tuple[type, ...]] = {
-    "channels": int,
-    "height": int,
-    "width": int,
-    "frames": int,
-    "fps": _NUMBER,
-    "classes": int,
-}
 
 
 class Model:
@@ -231,122 +217,3 @@ def model_document(config: RunConfig, video: VideoSpec, classes: Sequence[str], 
         part = config.parts[kind]
         document[kind] = {"use": part.entry.qualified, "version": part.entry.version, "settings": part.settings}
     return document
-
-
-def load(
-    path: str | Path,
-    *,
-    checkpoint: str | int = "latest",
-    device: str = "auto",
-    plugins: Sequence[str | Path] = (),
-    generator: type[Generator] | None = None,
-    assembler: type[VideoAssembler] | None = None,
-    registry: Registry | None = None,
-) -> Model:
-    """Loads a model. Nothing in its files is executed.
-
-    Args:
-        path: A run's folder, a checkpoint's, an exported model's, or `owner/name` on the Hugging Face Hub.
-        checkpoint: For a run: `latest`, a step, or a checkpoint's name.
-        device: As for `gadkit train --device`.
-        plugins: Python files that are loaded as plugins.
-        generator: The class, for a model that was trained with a class of your own.
-        assembler: The same.
-        registry: Where components are looked up; by default the process's own.
-
-    Raises:
-        RunError: There is no model, or its files are damaged.
-        PluginError: A component's package is not installed; the sentence names it.
-        ConfigError: A setting in the model does not fit the component that is installed.
-    """
-    registry = registry or get_registry()
-    for file in plugins:
-        registry.load_file(Path(file))
-    folder, checkpoint = Path(path), str(checkpoint)
-    if (folder / CONFIG).is_file():
-        folder = Run.open(folder).find_checkpoint(checkpoint)
-    elif not folder.exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", str(path)):
-        folder = _from_hub(str(path))
-    if not (folder / DESCRIPTION).is_file():
-        found = f"a folder without {DESCRIPTION}" if folder.is_dir() else "a file" if folder.exists() else "no folder"
-        raise RunError(f"{path}: found {found}, expected a run, an exported model, or owner/name on the Hub.")
-    document, video = _read_description(folder)
-    if checkpoint not in ("latest", folder.name) and not (checkpoint.isdigit() and int(checkpoint) == document["step"]):
-        raise RunError(
-            f"checkpoint: found {checkpoint!r}, but {path} is one model, of step {document['step']}, and no run; "
-            "leave the checkpoint out, or name the run's folder."
-        )
-    made = _build(registry, document, "generator", generator, video)
-    joining = _build(registry, document, "assembler", assembler, video, made.latent_dim, made.motion_dim)
-    weights = read_tensors(folder, WEIGHTS)
-    for name, module in (("generator", made), ("assembler", joining)):
-        own = {key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")}
-        try:
-            module.load_state_dict(own)
-        except RuntimeError as error:
-            raise RunError(
-                f"{folder / WEIGHTS}: does not fit {name} {document[name]['use']!r} as it is here ({one_line(error)}); "
-                f"it was made with version {document[name].get('version') or 'unknown'}."
-            ) from error
-    target = resolve_device(device)
-    return Model(made.float().to(target), joining.float().to(target), video, document["classes"], document)
-
-
-def _read_description(folder: Path) -> tuple[dict[str, Any], VideoSpec]:
-    """`config.json` of a model and its video, once all that is needed of it is there."""
-    document = read_document(folder, DESCRIPTION)
-    if isinstance(document, dict) and document.get("format", FORMAT) != FORMAT:
-        raise RunError(
-            f"{folder / DESCRIPTION}: format is {document['format']!r}, and this gadkit reads {FORMAT}; upgrade gadkit."
-        )
-    if fault := _description_fault(document):
-        raise RunError(f"{folder / DESCRIPTION}: does not describe a model of gadkit: {fault}; export it again.")
-    return document, VideoSpec(**document["video"])
-
-
-def _description_fault(document: Any) -> str:
-    if not isinstance(document, dict) or "format" not in document:
-        return "it has no format"
-    video = document.get("video")
-    if not isinstance(video, Mapping) or video.keys() != _VIDEO_FIELDS.keys():
-        return f"its video does not have the fields {', '.join(_VIDEO_FIELDS)}"
-    for name, type_ in _VIDEO_FIELDS.items():
-        if not isinstance(video[name], type_):
-            return f"its video.{name} is {video[name]!r}"
-    if not isinstance(document.get("step"), int) or not isinstance(document.get("classes"), list):
-        return "it has no step or no classes"
-    for kind in ("generator", "assembler"):
-        part = document.get(kind)
-        if not (isinstance(part, Mapping) and isinstance(part.get("use"), str)):
-            return f"its {kind}.use names no component"
-        if not isinstance(part.get("settings"), Mapping):
-            return f"its {kind} has no settings"
-    return ""
-
-
-def _build(registry: Registry, document: dict[str, Any], kind: str, cls: type[Any] | None, *args: Any) -> Any:
-    name = document[kind]["use"]
-    try:
-        entry = registry.find(kind, name) if cls is None else registry.adopt(kind, cls)
-    except PluginError as error:
-        if not name.startswith("python:"):
-            raise
-        raise PluginError(
-            f"{kind} {name!r} is a class that a Python program passed to gadkit: pass it to "
-            f"gadkit.load(..., {kind}=...), or publish it as a plugin."
-        ) from error
-    found = entry.load()
-    return found(*args, **validate(found, document[kind]["settings"], kind, f"{kind} {entry.name!r}"))
-
-
-def _from_hub(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=[DESCRIPTION, WEIGHTS, "manifest.json"]))
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        raise RunError(
-            f"{name}: is no folder here, and the Hugging Face Hub does not give it ({one_line(error, 80)}); check the "
-            "name and the connection."
-        ) from error

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import psutil
 import torch
 from torch import nn
 
 from gadkit.config import RunConfig
+from gadkit.data.machine import main_memory
 from gadkit.data.store import ClipStore, Store
 from gadkit.engine.devices import Engine, describe_device
 from gadkit.errors import ConfigError, GadkitError
 from gadkit.interfaces.dataset import ENDLESS, Source
+from gadkit.interfaces.footprint import Footprint
 from gadkit.interfaces.spec import VideoSpec
+from gadkit.interfaces.trainer import Trainer
 from gadkit.runs.reporter import Plan
 from gadkit.words import count_text, size_text
 
@@ -68,9 +70,14 @@ def check_nets(config: RunConfig, sources: Sequence[Source]) -> None:
 
 
 def make_plan(
-    config: RunConfig, engine: Engine, store: Store, video: VideoSpec, parts: Mapping[str, Any], memory: float | None
+    config: RunConfig,
+    engine: Engine,
+    store: Store,
+    video: VideoSpec,
+    parts: Mapping[str, Any],
+    footprint: Footprint | None,
 ) -> Plan:
-    """What a training chose; `memory` is the trainer's estimate for a step, in bytes."""
+    """What a training chose; `footprint` is the trainer's estimate of a step."""
     plan = Plan()
     for kind, part in config.parts.items():
         if kind in parts:
@@ -88,11 +95,12 @@ def make_plan(
         ("device", f"{describe_device(engine.device)}, {engine.precision}, {processes}"),
         (
             "training",
-            f"recipe {config.recipe}, {trainer.steps} steps of {trainer.batch_size} clips, seed {config.seed}",
+            f"recipe {config.recipe}, {config.run.steps} steps of {trainer.batch_size} clips, seed {config.seed}",
         ),
     ]
-    if memory is not None:
-        plan.facts.append(("memory", f"{size_text(memory)} for a step (estimate)"))
+    if footprint is not None:
+        clips = trainer.batch_size // (engine.world * trainer.accumulate)
+        plan.facts.append(("memory", f"{size_text(footprint.at(clips))} for a step (estimate){_cut(trainer, clips)}"))
     shown = store.skipped[:5]
     plan.warnings += [f"{skipped.name}: left out, {skipped.reason}" for skipped in shown]
     if store.skipped:
@@ -107,6 +115,10 @@ def make_plan(
             "the data are a pipe, read once and in its own order: this run can be neither repeated nor resumed exactly."
         )
     return plan
+
+
+def _cut(trainer: Trainer, clips: int) -> str:
+    return f", in {trainer.accumulate} micro-batches of {count_text(clips, 'clip')}" if trainer.accumulate > 1 else ""
 
 
 def _place(config: RunConfig) -> str:
@@ -151,4 +163,4 @@ def free_memory(device: torch.device) -> float:
     """Bytes that are free on a device."""
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
-    return float(psutil.virtual_memory().available)
+    return float(main_memory().available)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gadkit.runs.transfer import Transfer
 
 
 @dataclass(kw_only=True)
@@ -14,11 +18,13 @@ class Plan:
         parts: Kind, name, provider and number of parameters (`None` for what has none) of each component.
         facts: Name and text of everything else worth knowing: device, precision, data, sizes, memory.
         warnings: Sentences.
+        transfer: What a run that begins with an old model takes from it.
     """
 
     parts: list[tuple[str, str, str, int | None]] = field(default_factory=list)
     facts: list[tuple[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    transfer: Transfer | None = None
 
 
 class Reporter:
@@ -38,6 +44,9 @@ class Reporter:
 
     def logged(self, step: int, values: dict[str, float]) -> None:
         """A line was logged."""
+
+    def warned(self, step: int, sentence: str) -> None:
+        """Something happened that is worth knowing, between two steps."""
 
     def wrote(self, path: Path) -> None:
         """Samples or a checkpoint were written; called from a background thread."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 from gadkit.config import RunConfig
@@ -41,6 +42,9 @@ def open_store(config: RunConfig, opened: Opened, progress: Progress | None = No
     kept = _training(sources, config)
     stream = open_stream(dataset, kept, geometry, min_frames=video.span)
     stream.held_out = len(sources) - len(kept)
+    if len(kept) <= ENDLESS:
+        names = "\0".join(source.name for source in kept)
+        stream.content = hashlib.sha256(names.encode("utf-8", "replace")).hexdigest()
     return stream
 
 

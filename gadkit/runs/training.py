@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,60 +16,31 @@ from gadkit.config import RunConfig
 from gadkit.data.store import ClipStore, Store
 from gadkit.engine.clips import Clips
 from gadkit.engine.devices import Engine
-from gadkit.errors import ConfigError, DataError, DeviceError
+from gadkit.errors import ConfigError, DataError
 from gadkit.interfaces.dataset import ENDLESS, locate
+from gadkit.interfaces.footprint import Footprint
 from gadkit.interfaces.spec import VideoSpec
 from gadkit.interfaces.trainer import Trainer
 from gadkit.randomness import Key, seeded
 from gadkit.registry import Registry, get_registry
-from gadkit.runs.environment import environment
+from gadkit.runs.attempt import Attempt, rewound
+from gadkit.runs.checkpoint import settle
+from gadkit.runs.choices import resolve_config
+from gadkit.runs.environment import algorithms, environment
+from gadkit.runs.fitting import auto_batch as find_cut
+from gadkit.runs.fitting import out_of_memory
 from gadkit.runs.folder import CONFIG, ENVIRONMENT, Run, check_new, step_of
+from gadkit.runs.initial import begin_together, begun_with, check_source
+from gadkit.runs.inside import check_inside
+from gadkit.runs.loading import read_description
+from gadkit.runs.lock import locked
 from gadkit.runs.opening import choose
 from gadkit.runs.plan import RESIDENT_SHARE, check_fit, check_nets, free_memory, make_plan
 from gadkit.runs.reporter import Reporter
-from gadkit.runs.resuming import check_classes, check_resumable
+from gadkit.runs.resuming import GoingOn, changes, check_changes, choose_checkpoint
 from gadkit.runs.session import Session
+from gadkit.runs.sketches import check_resumed
 from gadkit.runs.stores import open_store
-
-#: The choices of `train` and of the command line, and the settings that they stand for.
-CHOICES: dict[str, str] = {
-    "generator": "generator.use",
-    "assembler": "assembler.use",
-    "discriminator": "discriminator.use",
-    "loss": "loss.use",
-    "penalty": "penalty.use",
-    "direction": "direction.use",
-    "trainer": "trainer.use",
-    "dataset": "data.use",
-    "data": "data.path",
-    "labels": "data.labels",
-    "frames": "video.frames",
-    "stride": "video.stride",
-    "fps": "video.fps",
-    "fit": "video.fit",
-    "offset": "clips.offset",
-    "clips_per_video": "clips.per_video",
-    "flip": "clips.flip",
-    "held_out": "clips.held_out",
-    "group": "clips.group",
-    "background": "video.background",
-    "seed": "seed",
-    "device": "device",
-    "precision": "precision",
-    "steps": "trainer.steps",
-    "batch_size": "trainer.batch_size",
-    "accumulate": "trainer.accumulate",
-    "max_time": "trainer.max_time",
-    "generator_lr": "trainer.generator_lr",
-    "discriminator_lr": "trainer.discriminator_lr",
-    "generator_betas": "trainer.generator_betas",
-    "discriminator_betas": "trainer.discriminator_betas",
-    "discriminator_steps": "direction.discriminator_steps",
-    "ema": "trainer.ema",
-    "log_every": "trainer.log_every",
-    "sample_every": "trainer.sample_every",
-    "checkpoint_every": "trainer.checkpoint_every",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +65,8 @@ def train(
     set: Sequence[str] | Mapping[str, Any] = (),
     plugins: Sequence[str | Path] = (),
     resolution: int | tuple[int, int] | None = None,
+    allow_changes: bool = False,
+    auto_batch: bool = False,
     dry_run: bool = False,
     reporter: Reporter | None = None,
     stop: threading.Event | None = None,
@@ -102,13 +76,15 @@ def train(
 
     Args:
         out: The run's folder, new or empty; by default the next number under `runs/`.
-        resume: A run's folder to go on with, from its newest checkpoint and with its own configuration. Choices may
-            change all of it but the nets and the shape of the clips.
+        resume: A run's folder to go on with, from its newest whole checkpoint and with its own configuration; or
+            `"auto"`: go on with the run at `out`, where there is one, else start it.
         recipe: A named choice of every part.
         config: A TOML file, such as another run's `config.toml`.
         set: Settings by dotted key, `{"generator.width": 32}` or `["generator.width=32"]`.
         plugins: Python files that are loaded as plugins.
         resolution: Size of the training clips in pixels: a side, or (width, height).
+        allow_changes: Whether a run that goes on may do so with settings or data that make another run of it.
+        auto_batch: Find the largest micro-batch that fits the memory, and make up the batch by accumulation.
         dry_run: Check everything, make one step, and write nothing.
         reporter: Told what happens.
         stop: Ends the training after the step under way, with a checkpoint, once it is set.
@@ -122,62 +98,117 @@ def train(
     """
     reporter = reporter or Reporter()
     registry = get_registry()
-    run = Run.open(Path(resume)) if resume is not None else None
-    if run is not None and (out is not None or config is not None or recipe is not None):
+    run = _run_to_resume(out, resume, config, recipe)
+    if run is None and out is not None:
+        check_new(Path(out))
+    file = run.path / CONFIG if run is not None and resume != "auto" else config
+    resolved = resolve_config(registry, file, recipe, choices, set, plugins, resolution)
+    engine = Engine(resolved.device, resolved.precision)
+    with ExitStack() as held:
+        if run is not None:
+            check_inside(run.path)
+        if run is not None and engine.main and not dry_run:
+            held.enter_context(locked(run.path))
+            settle(run.path / "checkpoints")
+        going_on = None if run is None else _going_on(registry, run, resolved, engine, allow_changes)
+        source = resolved.run.init_from if going_on is None or going_on.checkpoint is None else None
+        if source is not None:
+            check_source(source)  # before an hour of decoding
+        resolved, store = open_data(registry, resolved, engine, reporter)
+        if going_on is not None:
+            going_on.opened(registry, resolved, store)
+        session = build(registry, resolved, engine, store)
+        session.reporter = reporter
+        if stop is not None:
+            session.stop = stop
+        if going_on is not None and going_on.checkpoint is not None:
+            session.checkpoint, session.attempt = going_on.checkpoint, going_on.attempt
+        trainer = session.parts["trainer"]
+        assert isinstance(trainer, Trainer)
+        described = environment(resolved, engine, registry) | ({} if run is None else begun_with(run))
+        transfer = None
+        if source is not None:
+            transfer = begin_together(source, session)
+            described["init_from"] = transfer.to_dict()
+        # The estimate draws clips, which a pipe gives only once.
+        footprint = trainer.footprint(session) if store.ordered else None
+        cut = find_cut(session, trainer, footprint) if auto_batch else {}
+        if engine.main:
+            plan = make_plan(session.config, engine, store, session.video, session.parts, footprint)
+            plan.facts += [("auto batch", f"trainer.{name} = {value}") for name, value in cut.items()]
+            if transfer is not None:
+                plan.transfer = transfer
+                plan.warnings += transfer.warnings
+            if going_on is not None:
+                going_on.tell(plan, described)
+            reporter.plan(plan)
+        if dry_run:
+            session.steps = session.step + 1
+        elif engine.main:
+            if run is None:
+                name = resolved.parts["generator"].entry.component.name
+                run = Run.create(None if out is None else Path(out), name)
+                held.enter_context(locked(run.path))
+            _begin(run, session, described)
+            if going_on is not None:
+                going_on.record(run)
+        return _fit(session, trainer, footprint)
+
+
+def _begin(run: Run, session: Session, described: dict[str, Any]) -> None:
+    """Puts a run's folder into the state in which its course begins."""
+    session.run = run
+    run.write_text(CONFIG, session.config.to_toml())
+    run.write_text(ENVIRONMENT, json.dumps(described, indent=1) + "\n")
+    run.write_log(rewound(run.read_log(), session.step, session.attempt))
+
+
+def _run_to_resume(
+    out: str | Path | None, resume: str | Path | None, config: str | Path | None, recipe: str | None
+) -> Run | None:
+    """The run to go on with, where there is one."""
+    if resume is None:
+        return None
+    if resume == "auto":
+        if out is None:
+            raise ConfigError("resume: found 'auto', which goes on with the run at --out; say which with --out FOLDER.")
+        return Run.open(Path(out)) if (Path(out) / CONFIG).is_file() else None
+    if out is not None or config is not None or recipe is not None:
         raise ConfigError(
             "resume: a run goes on in its own folder with its own configuration; leave out, config and recipe away."
         )
-    if out is not None:
-        check_new(Path(out))
-    resolved = resolve_config(registry, run.path / CONFIG if run else config, recipe, choices, set, plugins, resolution)
-    checkpoint = run.find_checkpoint() if run is not None and run.checkpoints() else None
-    if run is not None and checkpoint is not None:
-        check_resumable(run, resolved)
-    engine = Engine(resolved.device, resolved.precision)
-    resolved, store = open_data(registry, resolved, engine, reporter)
-    if run is not None and checkpoint is not None:
-        check_classes(run, store.classes)
-    session = build(registry, resolved, engine, store)
-    session.reporter, session.checkpoint = reporter, checkpoint
-    if stop is not None:
-        session.stop = stop
-    trainer = session.parts["trainer"]
-    assert isinstance(trainer, Trainer)
-    if engine.main:
-        # The estimate draws clips, which a pipe gives only once.
-        memory = trainer.memory(session) if store.ordered else None
-        reporter.plan(make_plan(resolved, engine, store, session.video, session.parts, memory))
-    if dry_run:
-        trainer.steps = 1 if checkpoint is None else step_of(checkpoint) + 1
-        with session.background:
-            return Outcome(path=None, reason=trainer.fit(session))
-    if engine.main:
-        session.run = run or Run.create(
-            None if out is None else Path(out), resolved.parts["generator"].entry.component.name
-        )
-        session.run.write_text(CONFIG, resolved.to_toml())
-        session.run.write_text(ENVIRONMENT, json.dumps(environment(resolved, engine, registry), indent=1) + "\n")
-    return _fit(session, trainer)
+    return Run.open(Path(resume))
 
 
-def _fit(session: Session, trainer: Trainer) -> Outcome:
+def _going_on(registry: Registry, run: Run, config: RunConfig, engine: Engine, allowed: bool) -> GoingOn:
+    """From where and with what changes a run goes on, the same in every process."""
+    damaged: list[str] = []
+    chosen = choose_checkpoint(run, damaged.append) if engine.main else None
+    told = engine.share(None if chosen is None else [str(chosen[0]), chosen[1].to_dict()])
+    found = GoingOn(run=run, allowed=allowed, damaged=damaged)
+    if told is not None:
+        found.checkpoint, found.attempt = Path(told[0]), Attempt(**told[1])
+        found.changes = changes(registry, run, config, data=False)
+        check_changes(run, found.changes, allowed=allowed)
+        check_resumed(config, found.checkpoint, read_description(found.checkpoint)[1])
+    return found
+
+
+def _fit(session: Session, trainer: Trainer, footprint: Footprint | None) -> Outcome:
     run, registry = session.run, session.registry
-    step = 0 if session.checkpoint is None else step_of(session.checkpoint)
     if run is not None:
-        run.rewind_log(step)
-        registry.notify("gadkit_run_started", folder=run.path, config=session.config.to_dict(), step=step)
+        registry.notify("gadkit_run_started", folder=run.path, config=session.config.to_dict(), step=session.step)
     reason = "failed"
     try:
-        with session.background:
+        with session.background, algorithms(session.config.run.deterministic, session.engine.device):
             reason = trainer.fit(session)
     except KeyboardInterrupt:
         reason = "stopped"
         raise
-    except torch.OutOfMemoryError as error:
-        raise DeviceError(
-            f"trainer.batch_size: a step of {trainer.batch_size} clips does not fit the memory of "
-            f"{session.engine.device}; lower it with --batch-size, or cut it into pieces with --accumulate."
-        ) from error
+    except (RuntimeError, MemoryError, OSError) as error:
+        if short := out_of_memory(error, session, trainer, footprint):
+            raise short from error
+        raise
     finally:
         session.clips.close()
         if run is not None:
@@ -186,43 +217,6 @@ def _fit(session: Session, trainer: Trainer) -> Outcome:
             registry.notify("gadkit_run_ended", folder=run.path, step=last, reason=reason)
             session.reporter.ended(run.path, last, reason)
     return Outcome(path=run.path if run else None, reason=reason)
-
-
-def resolve_config(
-    registry: Registry,
-    file: str | Path | None,
-    recipe: str | None,
-    choices: Mapping[str, Any],
-    sets: Sequence[str] | Mapping[str, Any],
-    plugins: Sequence[str | Path],
-    resolution: int | tuple[int, int] | None,
-) -> RunConfig:
-    """The configuration that choices stand for; classes among them are adopted as components."""
-    for path in plugins:
-        registry.load_file(Path(path))
-    flags: dict[str, Any] = {}
-    for name, value in choices.items():
-        if name not in CHOICES:
-            raise TypeError(f"train() got an unexpected keyword argument {name!r}; settings go into set={{...}}")
-        if value is None:
-            continue
-        key = CHOICES[name]
-        if key.endswith(".use") and isinstance(value, type):
-            value = registry.adopt(name, value)
-        elif isinstance(value, Path):
-            value = str(value)
-        flags[key] = value
-    if resolution is not None:
-        width, height = (resolution, resolution) if isinstance(resolution, int) else resolution
-        flags |= {"video.width": width, "video.height": height}
-    if isinstance(sets, Mapping):
-        flags |= sets
-        sets = ()
-    if recipe is None and file is None:
-        recipe = "dcgan" if "data.path" in flags else "demo"
-    file = None if file is None else Path(file)
-    config = RunConfig.resolve(registry, recipe=recipe, file=file, flags=flags, sets=sets)
-    return config if config.data.path is None else config.with_path(locate(config.data.path))
 
 
 def open_data(registry: Registry, config: RunConfig, engine: Engine, reporter: Reporter) -> tuple[RunConfig, Store]:
@@ -271,7 +265,16 @@ def build(registry: Registry, config: RunConfig, engine: Engine, store: Store) -
         parts[kind] = _make(config, kind, key, *arguments)
     check_fit(config, parts)
     clips = Clips(store, key.fold("clips"), config.video.frames, stride=config.video.stride, settings=config.clips)
-    return Session(config=config, registry=registry, engine=engine, video=video, key=key, clips=clips, parts=parts)
+    return Session(
+        config=config,
+        registry=registry,
+        engine=engine,
+        video=video,
+        root=key,
+        clips=clips,
+        parts=parts,
+        steps=config.run.steps,
+    )
 
 
 def _make(config: RunConfig, kind: str, key: Key, *arguments: Any) -> Any:

@@ -70,7 +70,7 @@ def test_a_broken_pipe_leaves_nothing(gadkit_command, monkeypatch, tmp_path):
 
 
 def test_training_ends_with_the_pipe_and_saves(piped, tmp_path):
-    nets = ["--set", "generator.width=8", "--set", "discriminator.width=8", "--set", "trainer.samples=2"]
+    nets = ["--set", "generator.width=8", "--set", "discriminator.width=8", "--set", "run.samples=2"]
     small = ["--resolution", 16, "--frames", 8, "--batch-size", 2, "--steps", 3, "--log-every", 1, *nets]
     done = piped("train", "--data", "-", *small, "--out", "run")
     assert done.code == 0, done.err

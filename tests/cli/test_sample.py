@@ -36,7 +36,7 @@ def train(data, out, *arguments, nets=NETS):
 @pytest.fixture(scope="module")
 def trained(clips, tmp_path_factory) -> Path:
     """A run with the checkpoints of steps 1 and 2."""
-    return train(clips, tmp_path_factory.mktemp("trained") / "run", "--set", "trainer.checkpoint_every=1")
+    return train(clips, tmp_path_factory.mktemp("trained") / "run", "--set", "run.checkpoint_every=1")
 
 
 @pytest.fixture(scope="module")
@@ -140,8 +140,8 @@ def test_samples_of_the_training_are_those_of_the_loaded_model(clips, tmp_path, 
     def keep(path, chunks, fps, *, length):
         shown[path.name] = np.concatenate(list(chunks))
 
-    monkeypatch.setattr("gadkit.runs.session.write_video", keep)
-    run = train(clips, tmp_path / "run", "--set", "trainer.sample_every=1", "--set", "trainer.checkpoint_every=1")
+    monkeypatch.setattr("gadkit.runs.writing.write_video", keep)
+    run = train(clips, tmp_path / "run", "--set", "run.sample_every=1", "--set", "run.checkpoint_every=1")
     assert sorted(shown) == ["step-000001.mp4", "step-000002.mp4"]
     for step in (1, 2):
         made = np.concatenate(list(gadkit.load(run, checkpoint=str(step), device="cpu").grid(2, 16, seed=0)))

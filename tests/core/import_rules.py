@@ -20,7 +20,15 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("gadkit.data",),
     ("gadkit.video", "gadkit.signature"),
     ("gadkit.interfaces",),
-    ("gadkit.component", "gadkit.errors", "gadkit.hookspecs", "gadkit.randomness", "gadkit.words"),
+    (
+        "gadkit.sections",
+        "gadkit.tables",
+        "gadkit.component",
+        "gadkit.errors",
+        "gadkit.hookspecs",
+        "gadkit.randomness",
+        "gadkit.words",
+    ),
 )
 
 #: Imports that go up for the sake of a type alone, `(module, imported module)`, each for a reason:

@@ -1,88 +1,211 @@
-"""Checkpoints are whole or not there, and say when they were altered."""
+"""Checkpoints are whole or not there, and hold what was written."""
 
-import errno
+import hashlib
 import json
 import os
+import sys
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+from small_checkpoints import DOCUMENTS, STATE, TENSORS, WEIGHTS, forge, needs_links, refused, same, whole
 
 from gadkit.errors import RunError
-from gadkit.runs import checkpoint
-from gadkit.runs.checkpoint import flatten, read_document, read_tensors, snapshot, unflatten, write_folder
-
-TENSORS = {"weights.safetensors": {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor(3, dtype=torch.int64)}}
-DOCUMENTS = {"state.json": {"step": 3}}
-
-leaves = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=5) | st.floats(allow_nan=False)
-tensors = st.lists(st.floats(width=32, allow_nan=False), max_size=4).map(torch.tensor)
-trees = st.recursive(
-    leaves | tensors,
-    lambda t: st.lists(t, max_size=3) | st.dictionaries(st.text(max_size=4), t, max_size=3),
-    max_leaves=8,
+from gadkit.runs import documents
+from gadkit.runs.checkpoint import (
+    MANIFEST,
+    read_document,
+    read_shapes,
+    read_tensors,
+    remove_folder,
+    settle,
+    verify,
+    write_folder,
 )
 
-
-def same(a, b):
-    if isinstance(a, torch.Tensor):
-        return isinstance(b, torch.Tensor) and a.dtype == b.dtype and torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, list):
-        return len(a) == len(b) and all(map(same, a, b))
-    return a == b
+DTYPES = [
+    *(torch.bool, torch.uint8, torch.int8, torch.int16, torch.uint16, torch.int32, torch.uint32, torch.int64),
+    *(torch.uint64, torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex64),
+    *(torch.float8_e4m3fn, torch.float8_e5m2),
+]
 
 
-@given(trees)
-def test_a_tree_comes_back_from_json_and_tensors(tree):
-    document, named = flatten({"root": tree})
-    assert same(unflatten(json.loads(json.dumps(document)), named), {"root": tree})
+@pytest.fixture
+def folder(tmp_path):
+    return whole(tmp_path / "c")
 
 
-def test_a_snapshot_shares_nothing_and_is_contiguous():
-    live = torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last)
-    copy = snapshot({"a": [live]})["a"][0]
-    assert copy.is_contiguous()
-    assert torch.equal(copy, live)
-    live.zero_()
-    assert copy.abs().sum() > 0
+def test_what_was_written_is_read(folder):
+    assert read_document(folder, STATE) == {"step": 3}
+    assert same(read_tensors(folder, WEIGHTS), TENSORS[WEIGHTS])
+    assert (folder / "README.md").read_text() == "hello"
+    assert read_shapes(folder, WEIGHTS) == {"a": (torch.float32, (2, 3)), "b": (torch.int64, ())}
+    assert json.loads((folder / MANIFEST).read_text()) == {
+        "sha256": {
+            name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in (WEIGHTS, STATE, "README.md")
+        }
+    }
+    verify(folder)
 
 
-def test_what_was_written_is_read(tmp_path):
-    write_folder(tmp_path / "c", TENSORS, DOCUMENTS, {"README.md": "hello"})
-    assert read_document(tmp_path / "c", "state.json") == {"step": 3}
-    assert same(read_tensors(tmp_path / "c", "weights.safetensors"), TENSORS["weights.safetensors"])
-    assert (tmp_path / "c" / "README.md").read_text() == "hello"
+def test_the_safetensors_package_reads_what_is_written_and_writes_what_is_read(tmp_path):
+    draw = torch.Generator().manual_seed(1)
+    named = {
+        f"{dtype}/{shape}": torch.randint(0, 2, shape, generator=draw).to(dtype)
+        for dtype in DTYPES
+        for shape in ((), (3,), (0, 2), (2, 1, 5))
+    }
+    named["long"] = torch.randn(1 << 19, generator=draw)
+    named["turned"] = torch.randn(3, 5, generator=draw).T
+    named["conjugate"] = torch.randn(4, dtype=torch.complex64, generator=draw).conj()
+    write_folder(tmp_path / "ours", {WEIGHTS: named}, {}, {})
+    assert same(load_file(tmp_path / "ours" / WEIGHTS), named)
+    assert same(read_tensors(tmp_path / "ours", WEIGHTS), named)
+    content = (tmp_path / "ours" / WEIGHTS).read_bytes()
+    start = 8 + int.from_bytes(content[:8], "little")
+    for name, declared in json.loads(content[8:start]).items():  # who maps the file can use them where they are
+        assert (start + declared["data_offsets"][0]) % named[name].itemsize == 0
+
+    write_folder(tmp_path / "theirs", {WEIGHTS: {}}, {}, {})
+    contiguous = {name: value.resolve_conj().contiguous() for name, value in named.items()}
+    save_file(contiguous, tmp_path / "theirs.safetensors", metadata={"format": "pt"})
+    forge(tmp_path / "theirs", WEIGHTS, (tmp_path / "theirs.safetensors").read_bytes())
+    assert same(read_tensors(tmp_path / "theirs", WEIGHTS), named)
+    shapes = {name: (value.dtype, tuple(value.shape)) for name, value in named.items()}
+    assert read_shapes(tmp_path / "theirs", WEIGHTS) == shapes
 
 
-@pytest.mark.parametrize("name", ["weights.safetensors", "state.json"])
-def test_an_altered_file_is_refused_by_name(tmp_path, name):
-    write_folder(tmp_path / "c", TENSORS, DOCUMENTS, {})
-    data = bytearray((tmp_path / "c" / name).read_bytes())
-    data[len(data) // 2] ^= 1
-    (tmp_path / "c" / name).write_bytes(data)
-    with pytest.raises(RunError, match=name):
-        read_document(tmp_path / "c", name) if name.endswith("json") else read_tensors(tmp_path / "c", name)
+def test_tensors_that_are_read_have_memory_of_their_own(folder):
+    first, second = read_tensors(folder, WEIGHTS), read_tensors(folder, WEIGHTS)
+    first["a"].zero_()
+    assert same(second, TENSORS[WEIGHTS])
+    assert (folder / WEIGHTS).read_bytes().count(b"\0") < 60
+    (folder / WEIGHTS).write_bytes(b"")  # a file that was mapped would take the process with it
+    assert same(second, TENSORS[WEIGHTS])
 
 
-@pytest.mark.parametrize("call", ["fsync", "replace"])
-def test_a_full_disk_keeps_what_was_there(tmp_path, monkeypatch, call):
-    write_folder(tmp_path / "c", TENSORS, DOCUMENTS, {})
+def test_a_shape_costs_nothing_and_is_checked_before_memory_is_taken(tmp_path):
+    size = 1 << 40
+    header = json.dumps({"a": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}).encode()
+    write_folder(tmp_path / "c", {WEIGHTS: {}}, {}, {})
+    forge(tmp_path / "c", WEIGHTS, len(header).to_bytes(8, "little") + header)
+    for reader in (read_tensors, read_shapes):
+        refused(tmp_path / "c", WEIGHTS, f"declares {size} bytes of tensors, but the file has 0", read=reader)
+    with (tmp_path / "c" / WEIGHTS).open("r+b") as file:
+        file.truncate(8 + len(header) + size)  # of holes: it takes no room, and none of it is read
+    assert read_shapes(tmp_path / "c", WEIGHTS) == {"a": (torch.uint8, (size,))}
 
-    def full(*arguments):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(checkpoint.os, call, full)
-    with pytest.raises(RunError, match="No space left on device"):
-        write_folder(tmp_path / "d", TENSORS, {"state.json": {"step": 4}}, {})
-    assert read_document(tmp_path / "c", "state.json") == {"step": 3}
+@pytest.mark.parametrize(
+    ("tensors", "documents", "expected"),
+    [
+        ({"a": torch.zeros(1, dtype=torch.complex128)}, {}, "tensor 'a' is torch.complex128"),
+        ({"a": torch.eye(2).to_sparse()}, {}, "torch.sparse_coo"),
+        ({"__metadata__": torch.zeros(1)}, {}, "is the name of no tensor"),
+        ({}, ["x" * documents.LONGEST], "bytes of JSON, more than"),
+        ({}, [[]] * documents.MOST, "brackets that open, more than"),
+    ],
+    ids=["complex128", "sparse", "metadata", "long", "many"],
+)
+def test_what_could_not_be_read_again_is_not_written(tmp_path, tensors, documents, expected):
+    with pytest.raises(RunError, match=expected):
+        write_folder(tmp_path / "c", {WEIGHTS: tensors}, {STATE: documents}, {})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("depth", [documents.DEEPEST, documents.DEEPEST + 1, 900, 5000])
+@pytest.mark.parametrize("wrap", [lambda inner: [inner], lambda inner: {"[": inner}])
+def test_the_deepest_document_is_written_and_read_and_no_deeper_one(tmp_path, depth, wrap):
+    document = 1
+    for _ in range(depth):
+        document = wrap(document)
+    if depth > documents.DEEPEST:
+        with pytest.raises(RunError, match="nested deeper than 100"):
+            write_folder(tmp_path / "c", {}, {STATE: document}, {})
+        return
+    write_folder(tmp_path / "c", {}, {STATE: document}, {})
+    assert read_document(tmp_path / "c", STATE) == document
+
+
+# --- places ----------------------------------------------------------------------------------------------------------
+
+
+def test_only_leftovers_of_checkpoints_are_settled(tmp_path):
+    for kind in ("partial", "replaced", "removed"):
+        for name in ("step-000007", "mine", "step-7"):
+            (tmp_path / f".{name}.{kind}").mkdir()
+    (tmp_path / "step-000007.damaged").mkdir()
+    (tmp_path / ".partial-pack.lock").touch()
+    write_folder(tmp_path / "mine", {}, DOCUMENTS, {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *(f".{name}" for name in ("partial-pack.lock", "step-7.partial", "step-7.removed", "step-7.replaced")),
+        *("mine", "step-000007", "step-000007.damaged"),
+    ]
+    assert read_document(tmp_path / "mine", STATE) == {"step": 3}
+    settle(tmp_path / "nowhere")
+
+
+def test_leftovers_that_are_links_or_files_go_without_what_they_lead_to(tmp_path):
+    needs_links(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "file").touch()
+    (tmp_path / ".step-000001.partial").symlink_to("elsewhere")
+    (tmp_path / ".step-000002.partial").touch()
+    (tmp_path / "step-000003").symlink_to("elsewhere")
+    settle(tmp_path)
+    write_folder(tmp_path / "step-000003", {}, DOCUMENTS, {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "step-000003"]
+    assert (tmp_path / "elsewhere" / "file").exists()
+
+
+def test_a_removed_checkpoint_is_gone(folder):
+    remove_folder(folder)
+    assert not list(folder.parent.iterdir())
+    remove_folder(folder)
+
+
+def test_a_file_in_the_way_stays(tmp_path):
+    (tmp_path / "c").write_text("mine")
+    for place in (tmp_path / "c", tmp_path / "c" / "d"):
+        with pytest.raises(RunError, match=rf"{place}: cannot be written \(Not a directory\); nothing .* is lost"):
+            write_folder(place, TENSORS, DOCUMENTS, {})
+    assert (tmp_path / "c").read_text() == "mine"
     assert [path.name for path in tmp_path.iterdir()] == ["c"]
 
 
-def test_half_a_checkpoint_is_no_checkpoint(tmp_path):
-    write_folder(tmp_path / "c", TENSORS, DOCUMENTS, {})
-    (tmp_path / "c" / "manifest.json").unlink()
-    with pytest.raises(RunError, match="no whole checkpoint"):
-        read_document(tmp_path / "c", "state.json")
+def test_a_file_is_hashed_as_it_was_meant_and_not_as_the_disk_has_it(tmp_path, monkeypatch):
+    really = os.fsync
+
+    def corrupting(descriptor):
+        path = tmp_path / ".c.partial" / STATE
+        if path.exists():
+            path.write_text("[]")
+        really(descriptor)
+
+    monkeypatch.setattr(os, "fsync", corrupting)
+    write_folder(tmp_path / "c", {}, DOCUMENTS, {})
+    refused(tmp_path / "c", STATE, "its SHA-256 is")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a process's memory is read from /proc")
+def test_memory_does_not_grow_by_more_than_the_file(tmp_path):
+    size = 64 << 20
+    value = torch.ones(size // 8, dtype=torch.float64)
+
+    def peak(action):
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
+        before = memory("VmRSS")
+        kept = action()
+        return memory("VmHWM") - before, kept
+
+    def memory(name):
+        with open("/proc/self/status") as file:
+            return next(int(line.split()[1]) << 10 for line in file if line.startswith(name))
+
+    written, _ = peak(lambda: write_folder(tmp_path / "c", {WEIGHTS: {"a": value}}, {}, {}))
+    assert written < size / 4
+    reading, _ = peak(lambda: read_tensors(tmp_path / "c", WEIGHTS))
+    assert size / 2 < reading < 1.25 * size
+    shapes, _ = peak(lambda: read_shapes(tmp_path / "c", WEIGHTS))
+    assert shapes < size / 4

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import stats
 
-from gadkit.config import ClipSettings
+from gadkit.sections import ClipSettings
 from gadkit.data.store import ClipStore, Store
 from gadkit.engine.clips import Clips
 from gadkit.errors import ConfigError, DataError

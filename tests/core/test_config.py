@@ -8,7 +8,8 @@ import pytest
 from plugins_fixtures.stand_ins import Wide, stand_in_registry
 
 from gadkit import ConfigError, PluginError
-from gadkit.config import RunConfig, VideoSettings
+from gadkit.config import RunConfig
+from gadkit.sections import VideoSettings
 
 
 @pytest.fixture(scope="module")

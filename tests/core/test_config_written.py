@@ -75,7 +75,7 @@ SETTINGS = st.fixed_dictionaries(
         "generator.table": st.dictionaries(st.text(), st.floats(allow_nan=False)),
         "generator.title": st.text(),
         "loss.use": st.sampled_from(["plain", "none"]),
-        "trainer.steps": st.integers(min_value=1),
+        "run.steps": st.integers(min_value=1),
         "video.height": st.integers(min_value=1),
         "video.background": st.text(min_size=1),
         "seed": st.integers(),

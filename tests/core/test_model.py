@@ -21,7 +21,7 @@ from gadkit import ConfigError, Generator, Model, PluginError, RunError, VideoAs
 from gadkit.interfaces.assembler import BLOCK
 from gadkit.registry import Registry, get_registry
 from gadkit.runs.checkpoint import write_folder
-from gadkit.runs.model import load
+from gadkit.runs.loading import load
 
 ROOT = Path(__file__).parents[2]
 VIDEO = VideoSpec(height=16, width=16, frames=8, fps=10.0)
@@ -300,7 +300,7 @@ def test_a_class_of_a_program_is_passed_again(tmp_path):
         ({"video": None}, "its video does not have the fields"),
         ({"video": document()["video"] | {"frames": "8"}}, "its video.frames is '8'"),
         ({"video": document()["video"] | {"depth": 8}}, "its video does not have the fields"),
-        ({"step": None}, "it has no step or no classes"),
+        ({"step": None}, "its step is None, and must be an integer from 0 on"),
         ({"generator": {"use": 3, "settings": {}}}, "its generator.use names no component"),
         ({"assembler": {"use": "gadkit:walk"}}, "its assembler has no settings"),
     ],

@@ -14,7 +14,9 @@ import pytest
 
 from gadkit.errors import RunError
 from gadkit.runs.background import Background
+from gadkit.runs.attempt import Attempt, rewound
 from gadkit.runs.folder import Run, check_new, step_of
+from gadkit.sections import RunSettings
 
 
 @pytest.fixture
@@ -114,9 +116,9 @@ def test_no_checkpoint_yet(tmp_path):
 
 
 def test_pruning_keeps_the_newest(run):
-    run.prune(2)
+    run.prune(RunSettings(keep=2))
     assert [path.name for path in run.checkpoints()] == ["step-000010", "step-1000000"]
-    run.prune(5)
+    run.prune(RunSettings(keep=5))
     assert len(run.checkpoints()) == 2
     assert (run.path / "checkpoints" / "notes").is_dir()
 
@@ -135,7 +137,7 @@ def test_a_line_that_was_cut_off_is_left_out_and_overwritten(run):
     path = run.path / "log.jsonl"
     path.write_bytes(path.read_bytes()[:-5])
     assert [line["step"] for line in run.read_log()] == [1]
-    run.rewind_log(5)
+    run.write_log(rewound(run.read_log(), 5, Attempt()))
     run.log(2, {"loss": 3.0})
     assert run.read_log() == [{"step": 1, "loss": 1.0}, {"step": 2, "loss": 3.0}]
 
@@ -143,9 +145,9 @@ def test_a_line_that_was_cut_off_is_left_out_and_overwritten(run):
 def test_rewinding_drops_what_will_be_done_again(run):
     for step in range(1, 8):
         run.log(step, {})
-    run.rewind_log(4)
+    run.write_log(rewound(run.read_log(), 4, Attempt()))
     assert [line["step"] for line in run.read_log()] == [1, 2, 3, 4]
-    run.rewind_log(0)
+    run.write_log(rewound(run.read_log(), 0, Attempt()))
     assert run.read_log() == []
 
 

@@ -54,7 +54,7 @@ def tracked(site, text, **choices):
 
 
 def test_trackers_are_told_everything_once_and_in_order(tmp_path):
-    calls = tracked(tmp_path / "site", TRACKER, steps=4, log_every=2, set=SETTINGS | {"trainer.sample_every": 2})
+    calls = tracked(tmp_path / "site", TRACKER, steps=4, log_every=2, set=SETTINGS | {"run.sample_every": 2})
     run = Path("run")
     assert [call[0] for call in calls if call[0] != "samples"] == ["started", "logged", "logged", "ended"]
     assert calls[0] == ("started", run, config(run), 0)

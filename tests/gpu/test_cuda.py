@@ -18,7 +18,7 @@ PENALTIES = ["none", "r1", "r1r2", "approx-r1r2", "wgan-gp"]
 
 
 def small(out, **choices):
-    settings = {"generator.width": 8, "discriminator.width": 8, "trainer.samples": 2, "trainer.log_every": 2}
+    settings = {"generator.width": 8, "discriminator.width": 8, "run.samples": 2, "run.log_every": 2}
     settings |= choices.pop("set", {})
     fixed = {"dataset": Squares, "generator": "dcgan", "resolution": 16, "frames": 8, "batch_size": 8, "steps": 4}
     return gadkit.train(out=out, set=settings, **(fixed | {"device": "cuda", "penalty": "r1"} | choices))
@@ -57,7 +57,7 @@ def test_float64_steps_agree_with_the_cpu(tmp_path):
 
 
 def test_a_resumed_run_equals_the_unbroken_one(tmp_path):
-    exact = {"set": {"trainer.deterministic": True}, "precision": "bf16", "penalty": "r1r2"}
+    exact = {"set": {"run.deterministic": True}, "precision": "bf16", "penalty": "r1r2"}
     small(tmp_path / "unbroken", steps=6, **exact)
     small(tmp_path / "resumed", steps=3, **exact)
     gadkit.train(resume=tmp_path / "resumed", steps=6)
@@ -79,7 +79,7 @@ def test_no_step_waits_for_the_device(tmp_path, monkeypatch):
             torch.cuda.set_sync_debug_mode("error" if step == 2 else "default")
 
     try:
-        small(tmp_path / "run", reporter=Watch(), penalty="r1r2", set={"trainer.log_every": 100})
+        small(tmp_path / "run", reporter=Watch(), penalty="r1r2", set={"run.log_every": 100})
     finally:
         torch.cuda.set_sync_debug_mode("default")
 
@@ -87,7 +87,7 @@ def test_no_step_waits_for_the_device(tmp_path, monkeypatch):
 @pytest.mark.parametrize("resident", ["always", "never"])
 def test_clips_on_the_device_and_clips_read_ahead_are_the_same(tmp_path, resident):
     """Resident frames are gathered by the device; others are read by a thread into page-locked memory."""
-    settings = {"trainer.deterministic": True, "trainer.log_every": 1}
+    settings = {"run.deterministic": True, "run.log_every": 1}
     small(tmp_path / "auto", precision="fp32", flip=True, set=settings | {"clips.resident": "auto"})
     small(tmp_path / resident, precision="fp32", flip=True, set=settings | {"clips.resident": resident})
     one, other = weights(tmp_path / "auto"), weights(tmp_path / resident)

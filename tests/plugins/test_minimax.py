@@ -21,8 +21,8 @@ SMALL = {
     "generator.width": 8,
     "generator.latent_dim": 12,
     "generator.motion_dim": 4,
-    "trainer.samples": 2,
-    "trainer.log_every": 2,
+    "run.samples": 2,
+    "run.log_every": 2,
 }
 
 
@@ -121,16 +121,16 @@ def test_the_discriminator_makes_as_many_steps_as_asked(tmp_path):
     tensors = weights(tmp_path / "run")
 
     def count(player):
-        return {float(tensors[entry["step"]["$tensor"]]) for entry in state[player]["optimiser"]}
+        return {float(tensors[entry["step"]["$tensor"]]) for entry in state["training"][player]["optimiser"]}
 
-    assert count("discriminator_player") == {6.0}
-    assert count("generator_player") == {2.0}
+    assert count("discriminator") == {6.0}
+    assert count("generator") == {2.0}
 
 
 def test_the_average_is_an_exponential_one(tmp_path):
     small(tmp_path / "raw", steps=3, set={"trainer.ema": 0.0})
     raw, average = weights(tmp_path / "raw"), weights(tmp_path / "raw", "model.safetensors")
-    assert all(torch.equal(raw[key], average[key]) for key in average if key.startswith("generator."))
+    assert all(torch.equal(raw[f"nets.{key}"], average[key]) for key in average if key.startswith("generator."))
     # Each single-step run gives the weights after one step; half-life min(4, .05·8) = .4 clips in the first step.
     small(tmp_path / "averaged", steps=1, set={"trainer.ema": 4.0})
     small(tmp_path / "one", steps=1, set={"trainer.ema": 0.0})
@@ -179,7 +179,7 @@ def test_nothing_reads_the_device_between_logged_steps(tmp_path, monkeypatch):
 
     monkeypatch.setattr(torch.Tensor, "item", lambda self: count(self, item))
     monkeypatch.setattr(torch.Tensor, "tolist", lambda self: count(self, tolist))
-    small(tmp_path / "run", steps=6, penalty="r1r2", reporter=Watch(), set={"trainer.log_every": 100})
+    small(tmp_path / "run", steps=6, penalty="r1r2", reporter=Watch(), set={"run.log_every": 100})
     assert len({total for _, total in steps}) == 1
 
 

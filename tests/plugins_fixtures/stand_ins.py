@@ -71,9 +71,6 @@ class Short(Trainer):
     def fit(self, session):
         return "finished"
 
-    def memory(self, session):
-        return 0.0
-
 
 class Clips(Dataset):
     def __init__(self, path, *, loop: bool = False, fps: float = 25.0):

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from gadkit import ConfigError, Discriminator, Key, Logits, Loss, Noise, Session
-from gadkit.engine import Choice, Engine, Meter
+from gadkit.engine import Choice, Engine, Meter, laid_out_like, load_optimiser_state, optimiser_state
+
+Heads = dict[str, Tensor]
 
 #: Batches that are read ahead.
 _AHEAD = 3
@@ -26,7 +28,9 @@ class BoundPlayer:
         engine: Engine,
         pieces: int,
         loss: Callable[[int, int, bool], Tensor],
+        see: Callable[[BoundPlayer, Sequence[Tensor]], None],
     ) -> None:
+        self._see = see
         self.parameters = parameters
         self.optimiser = optimiser
         self._engine = engine
@@ -42,7 +46,7 @@ class BoundPlayer:
             if self._scaler is not None:
                 loss = self._scaler.scale(loss)
             found = [
-                _laid_out_like(parameter, gradient)
+                laid_out_like(parameter, gradient)
                 for parameter, gradient in zip(
                     self.parameters,
                     torch.autograd.grad(loss, self.parameters, materialize_grads=True),
@@ -61,10 +65,16 @@ class BoundPlayer:
             self._scaler.unscale_(self.optimiser)
         return total
 
+    def set_rate(self, rate: float) -> None:
+        """Sets the optimiser's learning rate."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+
     def update(self, gradients: Sequence[Tensor]) -> None:
         """One step of the optimiser along `gradients`."""
         self._assign(gradients)
-        if self._scaler is None:
+        if self._scaler is None:  # which skips what overflowed
+            self._see(self, gradients)
             self.optimiser.step()
         else:
             self._scaler.step(self.optimiser)
@@ -77,26 +87,15 @@ class BoundPlayer:
             parameter.grad = gradient
 
     def state_dict(self) -> dict[str, Any]:
-        """The optimiser's and the scaler's memory, in the order of the parameters."""
-        state = [dict(self.optimiser.state.get(parameter, {})) for parameter in self.parameters]
-        return {"optimiser": state, "scaler": None if self._scaler is None else self._scaler.state_dict()}
+        """The optimiser's and the scaler's memory."""
+        scaler = None if self._scaler is None else self._scaler.state_dict()
+        return {"optimiser": optimiser_state(self.optimiser), "scaler": scaler}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes back what `state_dict` gave."""
-        for parameter, entry in zip(self.parameters, state["optimiser"], strict=True):
-            self.optimiser.state[parameter] = {
-                name: _laid_out_like(parameter, value.to(parameter.device)) if value.dim() else value.clone()
-                for name, value in entry.items()
-            }
+        load_optimiser_state(self.optimiser, state["optimiser"])
         if self._scaler is not None and state["scaler"] is not None:
             self._scaler.load_state_dict(state["scaler"])
-
-
-def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:
-    """`value` with the parameter's strides: fused optimisers walk a parameter, its gradient and moments by address."""
-    if value.stride() == parameter.stride():
-        return value
-    return torch.empty_like(parameter).copy_(value)
 
 
 @dataclass
@@ -192,8 +191,8 @@ class MinimaxGame:
         self._penalty = session.penalty
         self._cut = cut
         self._draws = draws
-        self._key: Key = session.key
         self._step = 0
+        self._key: Key = session.key
         self._kept: tuple[tuple[int, int], Batch, Tensor] | None = None
         self._asked: list[tuple[int, int]] = []
         self._usual: list[tuple[int, int]] = []
@@ -201,17 +200,20 @@ class MinimaxGame:
         engine = session.engine
         making = [*session.generator.parameters(), *session.assembler.parameters()]
         judging = list(self._discriminator.parameters())
-        self.generator = BoundPlayer(making, optimiser("generator", making), engine, cut.pieces, self._generator_loss)
+        see = self._see_gradients
+        self.generator = BoundPlayer(
+            making, optimiser("generator", making), engine, cut.pieces, self._generator_loss, see
+        )
         self.discriminator = BoundPlayer(
-            judging, optimiser("discriminator", judging), engine, cut.pieces, self._discriminator_loss
+            judging, optimiser("discriminator", judging), engine, cut.pieces, self._discriminator_loss, see
         )
 
     def begin(self, step: int) -> None:
         """Turns to a step: batches and noise are functions of it from here on."""
         self._step = step
         self._kept = None
+        self._key = self._session.key
         self._usual, self._asked = self._asked or self._usual, []
-        torch.manual_seed(self._key.fold("torch", step).seed)  # for modules that draw from the global generator
 
     def losses(self, draw: int) -> tuple[Tensor, Tensor]:
         """The generator's and the discriminator's loss on one graph, in which each tensor is judged once."""
@@ -242,14 +244,37 @@ class MinimaxGame:
     def _judge_discriminator(self, critic: Critic, batch: Batch, fake: Tensor) -> Tensor:
         real_heads, fake_heads = critic.heads(batch.real), critic.heads(fake)
         loss = self._weigh({h: self._objective.discriminator(real_heads[h], fake_heads[h]) for h in real_heads})
-        self.meter.add("loss/discriminator", loss)
-        self.meter.add("logits/real", torch.stack([x.mean() for x in real_heads.values()]).mean())
-        self.meter.add("logits/fake", torch.stack([x.mean() for x in fake_heads.values()]).mean())
+        self._see_loss("loss/discriminator", loss)
+        self._measure(batch.real, fake, real_heads, fake_heads)
         if self._penalty is not None:
             penalty = self._penalise(critic, batch, fake)
-            self.meter.add("penalty", penalty)
+            self._see_loss("penalty", penalty)
             loss = loss + penalty
         return loss
+
+    def _see_loss(self, name: str, value: Tensor) -> None:
+        self.meter.add(name, value)
+        if self._session.watch is not None:
+            self._session.watch.losses({name: value})
+
+    def _see_gradients(self, player: BoundPlayer, gradients: Sequence[Tensor]) -> None:
+        if self._session.watch is not None:
+            norm = self._session.watch.gradients(player.parameters, gradients)
+            self.meter.add("gradient/generator" if player is self.generator else "gradient/discriminator", norm)
+
+    @torch.no_grad()
+    def _measure(self, real_video: Tensor, fake_video: Tensor, real_heads: Heads, fake_heads: Heads) -> None:
+        """What tells how the game stands: see `gadkit.runs.health`."""
+        real, made = (torch.cat([x.flatten() for x in heads.values()]) for heads in (real_heads, fake_heads))
+        self.meter.add("logits/real", real.mean())
+        self.meter.add("logits/fake", made.mean())
+        self.meter.add("logits/spread", (real.abs().mean() + made.abs().mean()) / 2)
+        self.meter.add("accuracy", (real > made).to(real.dtype).mean())
+        for name, video in (("real", real_video), ("fake", fake_video)):
+            pairs = len(video) // 2
+            if pairs:  # neighbours, on every fourth pixel: a glance is enough
+                few = video[: 2 * pairs, :, :, ::4, ::4]
+                self.meter.add(f"difference/{name}", (few[0::2] - few[1::2]).abs().mean())
 
     def _penalise(self, critic: Critic, batch: Batch, fake: Tensor) -> Tensor:
         assert self._penalty is not None
@@ -278,7 +303,7 @@ class MinimaxGame:
         real_heads = critic.heads(batch.real) if self._objective.generator_needs_real else {}
         fake_heads = critic.heads(fake)
         loss = self._weigh({h: self._objective.generator(fake_heads[h], real_heads.get(h)) for h in fake_heads})
-        self.meter.add("loss/generator", loss)
+        self._see_loss("loss/generator", loss)
         return loss
 
     def _weigh(self, losses: dict[str, Tensor]) -> Tensor:

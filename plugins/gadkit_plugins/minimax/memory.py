@@ -33,17 +33,34 @@ def activations(game: MinimaxGame, clips: int) -> float:
                 seen[storage.data_ptr()] = storage.nbytes()
             return tensor
 
+        game.begin(0)
         with saved_tensors_hooks(pack, lambda tensor: tensor):
-            player.loss(0, 0, False)
+            player.loss(0, 0, True)  # where the generator's graph is kept for its own step
         largest = max(largest, sum(seen.values()))
     return largest / clips
 
 
-def parameters(game: MinimaxGame) -> float:
-    """Bytes of weights, gradients, Adam's two moments and, for the generator, the average."""
+def parameters(game: MinimaxGame) -> dict[str, int]:
+    """Bytes of weights, of gradients, of Adam's two moments and, for the generator, of the average."""
     making = sum(p.numel() * p.element_size() for p in game.generator.parameters)
     judging = sum(p.numel() * p.element_size() for p in game.discriminator.parameters)
-    return 5.0 * making + 4.0 * judging
+    both = making + judging
+    return {"weights": both, "gradients": both, "optimiser": 2 * both, "average": making}
+
+
+def take(game: MinimaxGame, again: bool) -> None:
+    """Takes the memory of a step: both players' graphs and gradients beside what stays from step to step.
+
+    Args:
+        game: Of one micro-batch.
+        again: Whether the generator's graph is kept from the discriminator's step to its own.
+    """
+    own = [*game.generator.parameters, *game.discriminator.parameters]
+    held = [torch.zeros_like(parameter) for parameter in own * 3]  # Adam's moments, and the average
+    game.begin(0)
+    for player in (game.discriminator, game.generator):
+        loss = player.loss(0, 0, again)
+        held += torch.autograd.grad(loss, player.parameters, materialize_grads=True)
 
 
 def release(*nets: torch.nn.Module) -> None:

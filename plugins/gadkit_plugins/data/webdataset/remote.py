@@ -21,6 +21,8 @@ BACK_OFF = 0.25
 TRIES = 5
 
 _PROGRESS = 1 << 20
+#: Fewer bytes than this in `TIMEOUT` seconds count as none.
+_LEAST = 1 << 14
 _REDIRECTS = (301, 302, 303, 307, 308)
 _TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
 _LONGEST_WAIT = 30.0
@@ -40,6 +42,10 @@ class _Lost(Exception):
     def __init__(self, reason: str, wait: float = 0.0) -> None:
         super().__init__(reason)
         self.wait = wait
+
+
+class _Stalled(_Lost):
+    """A request whose answer comes so slowly that its rest is not worth waiting for."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +157,10 @@ class Web:
                     self._take(part, response)
                     return
                 url = _redirected(part.url, url, response.getheader("Location", ""))
+            except _Stalled:
+                response.close()
+                connection.close()
+                raise
             finally:
                 self._release(endpoint, connection, response)
         raise UnavailableError(f"{public(part.url)} redirects more than 5 times; check the URL.")
@@ -192,9 +202,14 @@ class Web:
         version, first = _check(part, response), part.first + len(part.got)
         part.version = version
         end = min(part.first + part.size, version.size)
-        while first < end and (piece := response.read(min(_PROGRESS, end - first))):
+        since, mark = time.monotonic(), first
+        while first < end and (piece := response.read1(min(_PROGRESS, end - first))):
             part.got += piece
             first += len(piece)
+            if time.monotonic() - since > TIMEOUT:
+                if first < end and first - mark < _LEAST:
+                    raise _Stalled(f"{first - mark} bytes came in {TIMEOUT:g} seconds")
+                since, mark = time.monotonic(), first
         if first < end:
             raise _Lost(f"the connection was cut after {len(part.got)} bytes")
 

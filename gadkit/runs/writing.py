@@ -1,0 +1,163 @@
+"""What a run writes while it trains: log lines, samples and checkpoints, the last two in the background."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from gadkit.errors import DamagedError
+from gadkit.interfaces.assembler import VideoAssembler
+from gadkit.interfaces.generator import Generator
+from gadkit.runs.checkpoint import flatten, read_document, read_tensors, snapshot, unflatten, write_folder
+from gadkit.runs.folder import BEST
+from gadkit.runs.model import DESCRIPTION, WEIGHTS, Model, model_document
+from gadkit.video.encode import write_video
+
+if TYPE_CHECKING:
+    from gadkit.runs.session import Session
+
+#: The files of a checkpoint beside the model's: tensors, and plain values.
+TENSORS = "training.safetensors"
+STATE = "state.json"
+
+
+class Writer:
+    """Writes a run's files, in the process that does; in the others, and in a dry run, it does nothing.
+
+    Args:
+        session: The training.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def log(self, step: int, values: Mapping[str, float], clocks: Mapping[str, float]) -> None:
+        """Logs the numbers of a step: to the run's log, to whoever watches, to trackers.
+
+        Raises:
+            RunError: The log cannot be written, or what was handed to the background could not.
+        """
+        session = self._session
+        session.background.check()
+        if session.run is not None:
+            session.run.log(step, {**{name: round(clock, 3) for name, clock in clocks.items()}, **values})
+            session.registry.notify("gadkit_step_logged", folder=session.run.path, step=step, values=dict(values))
+        if session.engine.main:
+            session.reporter.logged(step, dict(values))
+
+    def event(self, step: int, name: str, sentence: str, **values: Any) -> None:
+        """Logs something that happened, in words."""
+        session = self._session
+        if session.run is not None:
+            session.run.log(step, {"event": name, "text": sentence, **values})
+            told = {"step": step, "event": name, "text": sentence}
+            session.registry.notify("gadkit_event_logged", folder=session.run.path, **told)
+        if session.engine.main:
+            session.reporter.warned(step, sentence)
+
+    def save(
+        self, step: int, models: Mapping[str, nn.Module], state: Mapping[str, Any], best: Mapping[str, Any] | None
+    ) -> None:
+        """Writes a checkpoint in the background, from a copy taken now.
+
+        Args:
+            step: Steps done.
+            models: `generator` and `assembler` with the weights to sample from.
+            state: Everything else, for `read_state`.
+            best: The best checkpoint so far, which may be this one: its step, metric and value.
+        """
+        session = self._session
+        if session.run is None:
+            return
+        run, settings = session.run, session.config.run
+        weights = snapshot({f"{name}.{key}": v for name, m in models.items() for key, v in m.state_dict().items()})
+        document, tensors = flatten(snapshot(dict(state)))
+        description = model_document(session.config, session.video, session.clips.store.classes, step)
+
+        def write() -> None:
+            path = run.checkpoint_path(step)
+            run.sync_log()  # a checkpoint that is there has its lines
+            write_folder(path, {WEIGHTS: weights, TENSORS: tensors}, {DESCRIPTION: description, STATE: document}, {})
+            if best is not None:
+                run.write_text(BEST, json.dumps(best) + "\n")
+            run.prune(settings, None if best is None else best["step"])
+            session.reporter.wrote(path)
+
+        session.background.submit(write)
+
+    def tidy(self, best: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Makes the folder what it was when the checkpoint to go on from had been saved, also where that was cut off.
+
+        Args:
+            best: The best checkpoint, as it was then.
+
+        Returns:
+            It, or `None` where it is another value's or is not there any more.
+        """
+        run, settings = self._session.run, self._session.config.run
+        if run is None:
+            return best
+        for cut_off in run.samples_path(0).parent.glob(".step-*"):
+            cut_off.unlink(missing_ok=True)
+        if best is not None and (best["metric"] != settings.best or not run.checkpoint_path(best["step"]).is_dir()):
+            best = None
+        if best is None:
+            (run.path / BEST).unlink(missing_ok=True)
+        else:
+            run.write_text(BEST, json.dumps(best) + "\n")
+        run.prune(settings, None if best is None else best["step"])
+        return best
+
+    def sample(self, step: int, models: Mapping[str, nn.Module]) -> None:
+        """Renders and writes a grid of videos in the background, from a copy of the weights taken now."""
+        session = self._session
+        if session.run is None:
+            return
+        run, frozen = session.run, {name: copy.deepcopy(module) for name, module in models.items()}
+        generator, assembler = frozen["generator"], frozen["assembler"]
+        assert isinstance(generator, Generator)
+        assert isinstance(assembler, VideoAssembler)
+        video, settings = session.video, session.config
+
+        def write() -> None:
+            shown = Model(generator.float(), assembler.float(), video, session.clips.store.classes)
+            length = video.frames if generator.context == "fixed" else 2 * video.frames
+            path = run.samples_path(step)
+            with torch.no_grad():
+                grid = shown.grid(settings.run.samples, length, seed=settings.seed)
+                write_video(path, grid, video.fps, length=length)
+            session.registry.notify("gadkit_samples_written", folder=run.path, step=step, path=path)
+            session.reporter.wrote(path)
+
+        session.background.submit(write)
+
+
+def read_state(checkpoint: Path) -> dict[str, Any]:
+    """The state that `Writer.save` was given; tensors on the CPU.
+
+    Raises:
+        RunError: A file is damaged.
+    """
+    document = read_document(checkpoint, STATE)
+    try:
+        state = unflatten(document, read_tensors(checkpoint, TENSORS))
+    except DamagedError as error:
+        raise DamagedError(f"{checkpoint / STATE}: {error}") from error
+    if not isinstance(state, dict):
+        raise DamagedError(f"{checkpoint / STATE}: is no JSON object, expected the state of a training.")
+    return state
+
+
+def read_models(checkpoint: Path) -> dict[str, dict[str, torch.Tensor]]:
+    """The weights of `generator` and `assembler` that samples are made with, by name."""
+    found: dict[str, dict[str, torch.Tensor]] = {}
+    for key, value in read_tensors(checkpoint, WEIGHTS).items():
+        name, _, own = key.partition(".")
+        found.setdefault(name, {})[own] = value
+    return found
