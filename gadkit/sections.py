@@ -35,7 +35,7 @@ class RunSettings(BaseModel):
     max_time: Annotated[float, Field(gt=0)] | None = None
     log_every: Annotated[int, Field(gt=0)] = 10
     sample_every: Annotated[int, Field(gt=0)] = 500
-    samples: Annotated[int, Field(gt=0)] = 16
+    samples: Annotated[int, Field(gt=0, le=1024)] = 16
     checkpoint_every: Annotated[int, Field(gt=0)] | Annotated[str, Field(pattern=r"^\d+(\.\d+)?[smhd]$")] = 500
     keep: Annotated[int, Field(gt=0)] = 3
     keep_every: Annotated[int, Field(gt=0)] | None = None
@@ -96,7 +96,7 @@ class ClipSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     offset: Literal["random", "fixed"] = "random"
-    per_video: Annotated[int, Field(gt=0)] | Literal["length"] = 1
+    per_video: Annotated[int, Field(gt=0, le=1_000_000)] | Literal["length"] = 1
     flip: bool = False
     held_out: Annotated[float, Field(ge=0, lt=1)] = 0.0
     group: Annotated[str, Field(min_length=1)] = "file"

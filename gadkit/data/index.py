@@ -120,6 +120,8 @@ def _parse(values: Mapping[str, Any]) -> Index:
     shards = tuple(integer(shard, "frames", 1) for shard in _rows(values, "shards"))
     videos = tuple(parse_video(row) for row in _rows(values, "videos"))
     skipped = tuple((text(row, "name"), text(row, "reason")) for row in _rows(values, "skipped"))
+    if not videos and not skipped:
+        raise ValueError("it names no videos")
     unique([video.name for video in videos] + [name for name, _ in skipped])
     for video in videos:
         if video.shard >= len(shards) or video.start + video.length > shards[video.shard]:

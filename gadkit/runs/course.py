@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Every so many steps the host looks at the device for numbers that are not finite, and processes agree to stop.
 PULSE = 10
+#: Processes whose steps take longer than so many seconds between two such meetings meet after every step.
+_PATIENCE = 5.0
 
 
 class Course:
@@ -55,6 +57,7 @@ class Course:
         self._before = 0.0  # seconds that the run took in earlier processes
         self._saved = -1
         self._best: dict[str, Any] | None = None
+        self._met, self._slow = self._began, False
         self._interval = None
         if isinstance(self._settings.checkpoint_every, str):
             self._interval = parse_duration(self._settings.checkpoint_every)
@@ -91,9 +94,11 @@ class Course:
         logging, sampling = (step % every == 0 or last for every in (settings.log_every, settings.sample_every))
         saving = last or (self._interval is None and step % int(settings.checkpoint_every) == 0)
         pulse = logging or sampling or saving or step % PULSE == 0
-        if not pulse and session.engine.world > 1:
+        if not (pulse or self._slow) and session.engine.world > 1:
             return step, False  # processes agree where they meet
-        late, asked, timed = session.engine.any(self._late(), session.stop.is_set(), self._due())
+        slow = time.monotonic() - self._met > _PATIENCE
+        late, asked, timed, slow = session.engine.any(self._late(), session.stop.is_set(), self._due(), slow)
+        self._met, self._slow = time.monotonic(), self._slow or slow
         saving = saving or timed or late or asked
         if pulse or saving:
             (sick,) = session.engine.any(bool(self._watch.sick()))  # the one read of the device

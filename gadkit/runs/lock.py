@@ -67,7 +67,7 @@ def _sign(folder: Path) -> None:
 def _owner(folder: Path) -> str:
     try:
         owner = json.loads((folder / _OWNER).read_text(encoding="utf-8"))
-        since = duration_text(max(0.0, time.time() - float(owner["since"])))
+        since = duration_text(max(1, round(time.time() - float(owner["since"]))))
         return f" by process {int(owner['process'])} on {owner['machine']}, for {since}"
     except (OSError, ValueError, TypeError, KeyError):
         return ""

@@ -12,6 +12,7 @@ from gadkit.config import RunConfig
 from gadkit.data.machine import main_memory
 from gadkit.data.store import ClipStore, Store
 from gadkit.engine.devices import Engine, describe_device
+from gadkit.engine.weightless import weightless
 from gadkit.errors import ConfigError, GadkitError
 from gadkit.interfaces.dataset import ENDLESS, Source
 from gadkit.interfaces.footprint import Footprint
@@ -59,7 +60,7 @@ def check_nets(config: RunConfig, sources: Sequence[Source]) -> None:
     trainer = config.parts["trainer"].entry.load()
     used = {*trainer.needs, *trainer.takes}
     try:
-        with torch.device("meta"):
+        with weightless():
             for kind in ("generator", "discriminator"):
                 if kind in used and kind in config.parts:
                     config.parts[kind].entry.load()(video, **config.parts[kind].settings)

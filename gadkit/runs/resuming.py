@@ -118,10 +118,10 @@ def newest_whole(run: Run, count: int = 1, tell: Callable[[str], None] | None = 
             damaged.append((path, error))
             continue
         found.append(path)
-        for other, error in damaged:
+        for other, reason in damaged:
             aside = run.set_aside(other)
             if tell is not None:
-                tell(f"{error} It was moved to {aside.name}, and the checkpoint before it is taken.")
+                tell(f"{reason} It was moved to {aside.name}, and the checkpoint before it is taken.")
         damaged.clear()
         if len(found) == count:
             break

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from gadkit.config import RunConfig
+from gadkit.engine.weightless import weightless
 from gadkit.entry import one_line
 from gadkit.errors import ConfigError, GadkitError, RunError
 from gadkit.interfaces.spec import VideoSpec
@@ -58,7 +59,7 @@ def sketch(build: Callable[[], Made], whose: str) -> Made | None:
         memory at once, unchecked: that code is installed, and what it does with its settings is its own to bound.
     """
     try:
-        with torch.device("meta"):
+        with weightless():
             return made(build, whose)
     except RunError as error:
         if error.__cause__ is not None and re.search(r"\bmeta\b", str(error.__cause__), re.IGNORECASE):
@@ -128,7 +129,8 @@ def check_resumed(config: RunConfig, checkpoint: Path, video: VideoSpec) -> None
         if net is None:
             continue
         named = {key: value.get("$tensor") for key, value in nets[kind].items() if isinstance(value, Mapping)}
-        fault = shapes_fault({key: shapes[name] for key, name in named.items() if name in shapes}, net)
+        held = {key: shapes[name] for key, name in named.items() if isinstance(name, str) and name in shapes}
+        fault = shapes_fault(held, net)
         if fault:
             raise RunError(
                 f"{checkpoint}: its {kind} does not fit the one that is installed and set now ({fault}); put the "

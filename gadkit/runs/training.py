@@ -149,18 +149,18 @@ def train(
                 name = resolved.parts["generator"].entry.component.name
                 run = Run.create(None if out is None else Path(out), name)
                 held.enter_context(locked(run.path))
-            _begin(run, session, described)
-            if going_on is not None:
-                going_on.record(run)
+            _begin(run, session, described, going_on)
         return _fit(session, trainer, footprint)
 
 
-def _begin(run: Run, session: Session, described: dict[str, Any]) -> None:
+def _begin(run: Run, session: Session, described: dict[str, Any], going_on: GoingOn | None) -> None:
     """Puts a run's folder into the state in which its course begins."""
     session.run = run
+    if going_on is not None:  # before the configuration is another: who is cut off between the two notes it again
+        run.write_log(rewound(run.read_log(), session.step, session.attempt))
+        going_on.record(run)
     run.write_text(CONFIG, session.config.to_toml())
     run.write_text(ENVIRONMENT, json.dumps(described, indent=1) + "\n")
-    run.write_log(rewound(run.read_log(), session.step, session.attempt))
 
 
 def _run_to_resume(

@@ -47,7 +47,7 @@ class Looks(Table):
 
     def __init__(self, video, *, rows: int = 1):
         super().__init__(video, rows=rows)
-        self.scale = float(self.map.weight.std())
+        self.scale = float(self.map.weight.detach().std())
 
 
 class Refuses(Table):

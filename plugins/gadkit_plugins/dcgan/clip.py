@@ -74,7 +74,8 @@ class ClipDiscriminator(Discriminator):
         if video.classes:
             self.embedding = nn.Embedding(video.classes, self.last.in_features)
             # the embedding is the label's own part of the last layer, so it begins at that layer's scale
-            nn.init.normal_(self.embedding.weight, 0.0, float(self.last.weight.detach().std()))
+            with torch.no_grad():
+                nn.init.normal_(self.embedding.weight).mul_(self.last.weight.std())
 
     @staticmethod
     def _layer(

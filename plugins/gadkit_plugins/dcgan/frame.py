@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -58,7 +59,8 @@ class FrameDiscriminator(Framewise):
         if video.classes:
             self.embedding = nn.Embedding(video.classes, self.last.weight.numel())
             # the embedding is the label's own part of the last layer, so it begins at that layer's scale
-            nn.init.normal_(self.embedding.weight, 0.0, float(self.last.weight.detach().std()))
+            with torch.no_grad():
+                nn.init.normal_(self.embedding.weight).mul_(self.last.weight.std())
 
     def judge(self, features: Tensor) -> Tensor:
         """The last convolution, as the dense layer that it is on its whole input."""

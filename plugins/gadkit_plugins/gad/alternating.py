@@ -20,7 +20,7 @@ class Alternating(Direction):
             discriminator's last step, and the videos are made once for both.
     """
 
-    def __init__(self, *, discriminator_steps: Annotated[int, Field(gt=0)] = 1, fresh: bool = False) -> None:
+    def __init__(self, *, discriminator_steps: Annotated[int, Field(gt=0, le=1000)] = 1, fresh: bool = False) -> None:
         self.discriminator_steps = discriminator_steps
         self.fresh = fresh
         self.draws = discriminator_steps + (1 if fresh else 0)

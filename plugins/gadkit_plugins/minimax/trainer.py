@@ -39,7 +39,7 @@ class MinimaxTrainer(Trainer):
     def __init__(
         self,
         *,
-        batch_size: Annotated[int, Field(gt=0)] = 16,
+        batch_size: Annotated[int, Field(gt=0, le=1_000_000)] = 16,
         accumulate: Annotated[int, Field(gt=0)] = 1,
         generator_lr: Rate = 2e-4,
         discriminator_lr: Rate = 2e-4,
