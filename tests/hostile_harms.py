@@ -25,6 +25,12 @@ def _harm_bytes(content: bytes, draw: random.Random, path: Path) -> tuple[str, b
     return what, MUTATIONS[what](content, draw, draw.choice(others).read_bytes() if others else content[::-1])
 
 
+def _harm_frames(content: bytes, draw: random.Random, path: Path) -> tuple[str, bytes]:
+    """Other bytes in the place of some, of what comes after the header of a shard."""
+    begin = draw.randrange(len(content) // 2, len(content) - 16)
+    return "other frames", content[:begin] + draw.randbytes(16) + content[begin + 16 :]
+
+
 # --- texts: JSON and TOML --------------------------------------------------------------------------------------------
 
 _LONG = '"' + "x" * (1 << 20) + '"'
@@ -216,6 +222,7 @@ def _product(values: list[int]) -> int:
 
 HARMS: dict[str, Callable[[bytes, random.Random, Path], tuple[str, bytes]]] = {
     "bytes": _harm_bytes,
+    "frames": _harm_frames,
     "leaf": _harm_leaf,
     "shape": _harm_shape,
     "text": _harm_text,

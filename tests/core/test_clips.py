@@ -6,11 +6,11 @@ import pytest
 import torch
 from scipy import stats
 
-from gadkit.sections import ClipSettings
 from gadkit.data.store import ClipStore, Store
 from gadkit.engine.clips import Clips
 from gadkit.errors import ConfigError, DataError
 from gadkit.randomness import Key
+from gadkit.sections import ClipSettings
 
 CPU = torch.device("cpu")
 

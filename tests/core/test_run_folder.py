@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from gadkit.errors import RunError
-from gadkit.runs.background import Background
 from gadkit.runs.attempt import Attempt, rewound
+from gadkit.runs.background import Background
 from gadkit.runs.folder import Run, check_new, step_of
 from gadkit.sections import RunSettings
 
