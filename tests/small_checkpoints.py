@@ -50,13 +50,14 @@ def read(folder, name):
 
 
 def refused(folder, name, *expected, read=read):
-    """A file is refused as damaged, in one sentence about it."""
+    """A file is refused as damaged, in one sentence about it, which is returned."""
     with pytest.raises(DamagedError) as caught:
         read(folder, name)
     sentence = str(caught.value)
     assert sentence.startswith(str(folder))
     assert "\n" not in sentence
     assert [text for text in (name, *expected) if text not in sentence] == [], sentence
+    return sentence
 
 
 def needs_links(folder):

@@ -17,7 +17,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from torch import Tensor
 
 from gadkit.errors import DamagedError, RunError
 from gadkit.runs.documents import check_length, dump, parse
-from gadkit.runs.tensors import pieces, read_entries, read_header
+from gadkit.runs.tensors import check_tensors, parse_tensors, read_shapes_of, save_tensors
 from gadkit.runs.trees import flatten as flatten
 from gadkit.runs.trees import snapshot as snapshot
 from gadkit.runs.trees import unflatten as unflatten
@@ -65,26 +65,29 @@ def write_folder(
         RunError: The disk is full, the place is read-only, or the like; or `tensors` or `documents` hold what the
             files cannot. What was at `folder` stays.
     """
-    contents: dict[str, Iterable[bytes | memoryview]] = {}
+    contents: dict[str, bytes] = {}
     for name in (*tensors, *documents, *texts):
-        try:
+        with _describing(folder / name):
             if name in tensors:
-                contents[name] = pieces(tensors[name])
+                check_tensors(tensors[name])
             else:
-                contents[name] = [dump(documents[name]) if name in documents else texts[name].encode()]
-        except ValueError as error:
-            raise RunError(
-                f"{folder / name}: cannot be written, because {error}; mend the part of the training that keeps it."
-            ) from error
-    partial = _beside(folder, "partial")
+                contents[name] = dump(documents[name]) if name in documents else texts[name].encode()
+    partial, sums = _beside(folder, "partial"), {}
     try:
         _make(folder.parent)
         _settle(folder.parent, folder.name)
         partial.mkdir()
-        sums = {name: _write(partial / name, content) for name, content in contents.items()}
-        _write(partial / MANIFEST, [dump({"sha256": sums})])
+        for name, named in tensors.items():
+            with _describing(folder / name):
+                sums[name] = save_tensors(partial / name, named)
+        for name, content in contents.items():
+            sums[name] = _write(partial / name, content)
+        _write(partial / MANIFEST, dump({"sha256": sums}))
         _sync(partial)
         _swap(partial, folder)
+    except RunError:
+        _delete(partial, patient=True)
+        raise
     except OSError as error:
         _delete(partial, patient=True)
         raise RunError(
@@ -157,16 +160,24 @@ def _make(folder: Path) -> None:
         _sync(path.parent)
 
 
-def _write(path: Path, content: Iterable[bytes | memoryview]) -> str:
+@contextlib.contextmanager
+def _describing(path: Path) -> Iterator[None]:
+    """Turns what is wrong with that which is to be written into one sentence."""
+    try:
+        yield
+    except ValueError as error:
+        raise RunError(
+            f"{path}: cannot be written, because {error}; mend the part of the training that keeps it."
+        ) from error
+
+
+def _write(path: Path, content: bytes) -> str:
     """Writes a new file and syncs it; returns the SHA-256 of what it was given, and not of what the disk made of it."""
-    digest = hashlib.sha256()
     with path.open("xb") as file:
-        for piece in content:
-            digest.update(piece)
-            file.write(piece)
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    return digest.hexdigest()
+    return hashlib.sha256(content).hexdigest()
 
 
 def _sync(folder: Path) -> None:
@@ -225,9 +236,7 @@ def read_document(folder: Path, name: str) -> Any:
     """
     with _reading(folder, name) as source:
         check_length(source.size)
-        data = source.read()
-        source.check()
-        document = parse(data)
+        document = parse(source.read())
     return document
 
 
@@ -239,8 +248,8 @@ def read_tensors(folder: Path, name: str) -> dict[str, Tensor]:
         RunError: It cannot be read for a reason that is not its own.
     """
     with _reading(folder, name) as source:
-        tensors = read_entries(source, read_header(source))
-        source.check()
+        read_shapes_of(source.path, source.file)
+        tensors = parse_tensors(source.read())
     return tensors
 
 
@@ -254,38 +263,35 @@ def read_shapes(folder: Path, name: str) -> dict[str, tuple[torch.dtype, tuple[i
         RunError: It cannot be read for a reason that is not its own.
     """
     with _reading(folder, name) as source:
-        shapes = {key: (entry.dtype, entry.shape) for key, entry in read_header(source).items()}
+        shapes = read_shapes_of(source.path, source.file)
     return shapes
 
 
 class _Source:
-    """A file of a folder that is hashed as it is read from front to back."""
+    """A file of a folder, whose content is held against the SHA-256 that is expected before it is used."""
 
-    def __init__(self, path: Path, descriptor: int, expected: str) -> None:
+    def __init__(self, path: Path, descriptor: int, expected: str | None) -> None:
         self.path = path
         self.size = os.fstat(descriptor).st_size
-        self._file = open(descriptor, "rb", closefd=False)  # noqa: SIM115, the descriptor's owner closes it
+        self.file = open(descriptor, "rb", closefd=False)  # noqa: SIM115, the descriptor's owner closes it
         self._expected = expected
-        self._digest = hashlib.sha256()
 
     def read(self) -> bytes:
-        """All that the file had when it was opened; `ValueError` where it has become shorter."""
-        data = bytearray(self.size)
-        self.readinto(memoryview(data))
-        return bytes(data)
-
-    def readinto(self, target: memoryview) -> None:
-        """Fills `target`; `ValueError` where the file ends before."""
-        if self._file.readinto(target) < len(target):
-            raise ValueError("it ends before it should")
-        self._digest.update(target)
+        """All of the file; `ValueError` where it is another than expected, or has become shorter or longer."""
+        data = self.file.read(self.size)
+        if len(data) < self.size or self.file.read(1):
+            raise ValueError("its size has changed while it was read")
+        self._compare(hashlib.sha256(data))
+        return data
 
     def check(self) -> None:
-        """Reads what is left, and holds the whole against the manifest."""
-        while chunk := self._file.read(1 << 20):
-            self._digest.update(chunk)
-        if (found := self._digest.hexdigest()) != self._expected:
-            raise ValueError(f"its SHA-256 is {found[:12]}…, but {MANIFEST} says {self._expected[:12]}…")
+        """Holds the file against the manifest, piece by piece."""
+        self._compare(hashlib.file_digest(self.file, "sha256"))
+
+    def _compare(self, digest: Any) -> None:
+        found = digest.hexdigest()
+        if self._expected not in (None, found):
+            raise ValueError(f"its SHA-256 is {found[:12]}…, but {MANIFEST} says {str(self._expected)[:12]}…")
 
 
 @contextlib.contextmanager
@@ -301,7 +307,7 @@ def _manifest(folder: Path) -> dict[str, str]:
     """File names and their SHA-256, none of them a name that could lead out of the folder."""
     try:
         with _opened(folder, MANIFEST) as descriptor:
-            source = _Source(folder / MANIFEST, descriptor, "")
+            source = _Source(folder / MANIFEST, descriptor, None)
             check_length(source.size)
             document = parse(source.read())
         sums = document.get("sha256") if isinstance(document, dict) else None
@@ -354,6 +360,8 @@ def _failing(path: Path) -> Iterator[None]:
         yield
     except ValueError as error:
         raise _damaged(path, str(error)) from error
+    except MemoryError as error:  # which another machine may have
+        raise _unreadable(path, OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))) from error
     except OSError as error:
         if error.errno in _DAMAGE:
             raise _damaged(path, str(error.strerror)) from error

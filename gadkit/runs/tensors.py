@@ -1,21 +1,25 @@
-"""Tensors in a file, in the safetensors format: eight bytes of length, a JSON header, and the tensors' bytes.
+"""Tensors in a file, by the safetensors package (https://huggingface.co/docs/safetensors).
 
-A file is made and read in one pass from front to back, so that it can be hashed on the way and what was hashed is what
-is used. Nothing is mapped: a file that is cut while it is read is an error and no signal that ends the process. The
-format is that of https://huggingface.co/docs/safetensors.
+What the package does not promise is added here: files that are refused before the disk is touched, the system's own
+error where a disk is full, headers of a bounded size, and tensors that keep nothing of their file.
 """
 
 from __future__ import annotations
 
-import json
+import hashlib
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, Protocol
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import BinaryIO
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors import torch as safetensors
 from torch import Tensor
 
-from gadkit.runs.documents import check_length, parse
+from gadkit.runs.documents import check_length
 
 _DTYPES = {
     "BOOL": torch.bool,
@@ -34,34 +38,18 @@ _DTYPES = {
     "C64": torch.complex64,
     "F8_E4M3": torch.float8_e4m3fn,
     "F8_E5M2": torch.float8_e5m2,
+    "F8_E4M3FNUZ": torch.float8_e4m3fnuz,
+    "F8_E5M2FNUZ": torch.float8_e5m2fnuz,
 }
-_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 _METADATA = "__metadata__"
 _LENGTH = 8
 _DIMENSIONS = 64
-_CHUNK = 1 << 20
+_LONGEST_REASON = 200
+_SYSTEM = re.compile(r"([^:]+) \(os error (\d+)\)")
 
 
-class Entry(NamedTuple):
-    """A tensor as the header declares it; its bytes are those from `begin` to `end` behind the header."""
-
-    dtype: torch.dtype
-    shape: tuple[int, ...]
-    begin: int
-    end: int
-
-
-class Source(Protocol):
-    """A file that is read from front to back."""
-
-    size: int
-
-    def readinto(self, target: memoryview) -> None:
-        """Fills `target`; `ValueError` where the file ends before it is full."""
-
-
-def pieces(named: Mapping[str, Tensor]) -> Iterator[bytes | memoryview]:
-    """The bytes of a file, in order; of the tensors no copy is made but of one that is not contiguous on the CPU.
+def check_tensors(named: Mapping[str, Tensor]) -> None:
+    """Refuses what a file cannot hold.
 
     Raises:
         ValueError: A tensor's name or dtype is none that the format has.
@@ -69,104 +57,107 @@ def pieces(named: Mapping[str, Tensor]) -> Iterator[bytes | memoryview]:
     for name, value in named.items():
         if name == _METADATA:
             raise ValueError(f"{name!r} is the name of no tensor in the safetensors format")
-        if value.dtype not in _NAMES or value.layout != torch.strided:
-            raise ValueError(f"tensor {name!r} is {value.dtype}, {value.layout}, which safetensors cannot hold")
-    # Wide ones first: behind a header of whole eights every tensor lies at a multiple of its item's size.
-    order = dict(sorted(named.items(), key=lambda item: (-item[1].itemsize, item[0])))
-    header, begin = {}, 0
-    for name, value in order.items():
-        end = begin + value.numel() * value.itemsize
-        header[name] = {"dtype": _NAMES[value.dtype], "shape": list(value.shape), "data_offsets": [begin, end]}
-        begin = end
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % _LENGTH)
-    check_length(len(text))
-    return _pieces(len(text).to_bytes(_LENGTH, "little") + text, order.values())
+        if value.dtype not in _DTYPES.values() or value.layout != torch.strided:
+            raise ValueError(
+                f"tensor {name!r} is {value.dtype}, {value.layout}, which safetensors does not write and read"
+            )
 
 
-def _pieces(header: bytes, values: Iterable[Tensor]) -> Iterator[bytes | memoryview]:
-    yield header
-    for value in values:
-        yield from _chunks(_bytes(value.detach().cpu().resolve_conj().resolve_neg().contiguous()))
+def save_tensors(path: Path, named: Mapping[str, Tensor]) -> str:
+    """Writes a new file and syncs it; no copy is made but of tensors that are not contiguous on the CPU or share.
 
-
-def read_header(source: Source) -> dict[str, Entry]:
-    """What a file declares, in the order of its bytes; together the entries take exactly the rest of the file.
+    Returns:
+        Its SHA-256, read from the file once the sync has told that nothing was lost on the way.
 
     Raises:
-        ValueError: The header is no such header, or declares another size than the file has.
+        OSError: The system's own, as of any other file.
+        ValueError: The names and shapes take a header longer than one that is read.
     """
-    if source.size < _LENGTH:
-        raise ValueError(f"it has {source.size} bytes, fewer than a safetensors header")
-    length = int.from_bytes(_read(source, _LENGTH), "little")
-    if length > source.size - _LENGTH:
-        raise ValueError(f"its header is to have {length} bytes, but the file has {source.size}")
+    path.touch(exist_ok=False)
+    mode = path.stat().st_mode
+    try:
+        safetensors.save_file(_apart(named), path)
+    except SafetensorError as error:
+        if system := _SYSTEM.search(str(error)):
+            number = int(system[2])  # on Windows one of its own, of which OSError makes an errno
+            raise OSError(number, system[1].strip(), str(path), number) from error
+        raise ValueError(_reason(error)) from error
+    if path.stat().st_mode != mode:  # the package's files may be read by their owner alone
+        path.chmod(mode)
+    with path.open("rb+") as file:  # on Windows, only what may be written is synced
+        os.fsync(file.fileno())
+        _check_header(file)
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _apart(named: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Contiguous tensors on the CPU, no two of which share memory, which the package refuses."""
+    apart, taken = {}, set()
+    for name, value in named.items():
+        plain = value.detach().cpu().resolve_conj().resolve_neg().contiguous()
+        if (place := plain.untyped_storage().data_ptr()) in taken:
+            plain = plain.clone()
+        taken.add(place)
+        apart[name] = plain
+    return apart
+
+
+def read_shapes_of(path: Path, file: BinaryIO) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
+    """Dtype and shape of every tensor, sorted by name, held against the file's size: nothing is allocated for them.
+
+    Args:
+        path: The file, whose header the package maps for a moment.
+        file: The same one, opened; its header is read here first, so that a disk that fails is no signal.
+
+    Raises:
+        ValueError: It is no safetensors file, declares another size than it has, or what no tensor can be.
+        OSError: It cannot be read.
+    """
+    _check_header(file)
+    try:
+        with safe_open(path, framework="numpy") as opened:
+            declared = [(name, opened.get_slice(name)) for name in sorted(opened.keys())]
+            found = [(name, part.get_dtype(), tuple(part.get_shape())) for name, part in declared]
+    except SafetensorError as error:
+        raise ValueError(_reason(error)) from error
+    for name, kind, shape in found:
+        if kind not in _DTYPES:
+            raise ValueError(f"tensor {name[:80]!r} has the dtype {kind}, which is none of those that are written")
+        # Beside a zero, which makes the whole empty, the other sizes still have to make strides.
+        if len(shape) > _DIMENSIONS or math.prod(max(size, 1) for size in shape) * _DTYPES[kind].itemsize >= 2**63:
+            raise ValueError(f"tensor {name[:80]!r} has an impossible shape, more than any memory holds")
+    return {name: (_DTYPES[kind], shape) for name, kind, shape in found}
+
+
+def parse_tensors(data: bytes) -> dict[str, Tensor]:
+    """The tensors of a file's content, sorted by name, on the CPU.
+
+    Each has memory of its own from PyTorch, aligned as its kernels want it: those that were never in a file and those
+    that come back from one are then computed with in the same way.
+
+    Raises:
+        ValueError: It is no safetensors file.
+        MemoryError: There is too little memory for it.
+    """
+    try:
+        found = safetensors.load(data)
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever the package and PyTorch have to say about it
+        raise ValueError(_reason(error)) from error
+    del data
+    return {name: found.pop(name).clone() for name in sorted(found)}
+
+
+def _check_header(file: BinaryIO) -> None:
+    """Reads a header, whose size is bounded, as that of any other document is."""
+    length = int.from_bytes(file.read(_LENGTH), "little")
     check_length(length)
-    document = parse(_read(source, length))
-    if not isinstance(document, dict):
-        raise ValueError("its header is no JSON object")
-    metadata = document.pop(_METADATA, {})
-    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise ValueError(f"its {_METADATA} is no table of texts")
-    entries = {name: _entry(name, declared) for name, declared in document.items()}
-    entries = dict(sorted(entries.items(), key=lambda item: item[1][2:]))
-    place, last = 0, source.size - _LENGTH - length
-    for name, entry in entries.items():
-        if entry.begin != place:
-            raise ValueError(f"tensor {name!r} begins at byte {entry.begin}, where the one before ends at {place}")
-        place = entry.end
-    if place != last:
-        raise ValueError(f"its header declares {place} bytes of tensors, but the file has {last}")
-    return entries
+    file.read(length)
+    file.seek(0)
 
 
-def read_entries(source: Source, entries: Mapping[str, Entry]) -> dict[str, Tensor]:
-    """The tensors that `read_header` found, on the CPU, each with memory of its own.
-
-    Raises:
-        ValueError: The file ends before its tensors do.
-    """
-    tensors = {}
-    for name, entry in entries.items():
-        tensors[name] = torch.empty(entry.shape, dtype=entry.dtype)
-        for chunk in _chunks(_bytes(tensors[name])):
-            source.readinto(chunk)
-    return tensors
-
-
-def _entry(name: str, declared: Any) -> Entry:
-    """One tensor of the header, once it says nothing impossible."""
-    if not isinstance(declared, dict) or declared.keys() != {"dtype", "shape", "data_offsets"}:
-        raise ValueError(f"tensor {name!r} has not just dtype, shape and data_offsets")
-    dtype = _DTYPES.get(declared["dtype"]) if isinstance(declared["dtype"], str) else None
-    if dtype is None:
-        raise ValueError(f"tensor {name!r} has the dtype {declared['dtype']!r}, which is unknown")
-    shape, offsets = declared["shape"], declared["data_offsets"]
-    if not _counts(shape) or len(shape) > _DIMENSIONS or not _counts(offsets) or len(offsets) != 2:
-        raise ValueError(f"tensor {name!r} has an impossible shape or place")
-    # Beside a zero, the other sizes still have to make strides.
-    if math.prod(max(size, 1) for size in shape) * dtype.itemsize >= 2**63:
-        raise ValueError(f"tensor {name!r} has the shape {shape}, more than any memory holds")
-    begin, end = offsets
-    if end - begin != math.prod(shape) * dtype.itemsize:
-        raise ValueError(f"tensor {name!r} takes {end - begin} bytes, which do not make {declared['dtype']} {shape}")
-    return Entry(dtype, tuple(shape), begin, end)
-
-
-def _counts(values: Any) -> bool:
-    return isinstance(values, list) and all(type(value) is int and 0 <= value < 2**63 for value in values)
-
-
-def _read(source: Source, size: int) -> bytes:
-    data = bytearray(size)
-    source.readinto(memoryview(data))
-    return bytes(data)
-
-
-def _bytes(tensor: Tensor) -> memoryview:
-    """The memory of a contiguous tensor on the CPU."""
-    return tensor.reshape(-1).view(torch.uint8).numpy().data
-
-
-def _chunks(view: memoryview) -> Iterable[memoryview]:
-    return (view[start : start + _CHUNK] for start in range(0, len(view), _CHUNK))
+def _reason(error: Exception) -> str:
+    """What an error says, on one line of bounded length; it can quote the file, which could steer a terminal."""
+    text = " ".join("".join(mark if mark.isprintable() else " " for mark in str(error)[:_LONGEST_REASON]).split())
+    return text or type(error).__name__

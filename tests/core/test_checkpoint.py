@@ -12,6 +12,7 @@ from small_checkpoints import DOCUMENTS, STATE, TENSORS, WEIGHTS, forge, needs_l
 
 from gadkit.errors import RunError
 from gadkit.runs import documents
+from gadkit.runs import tensors as tensors_in_files
 from gadkit.runs.checkpoint import (
     MANIFEST,
     read_document,
@@ -26,7 +27,7 @@ from gadkit.runs.checkpoint import (
 DTYPES = [
     *(torch.bool, torch.uint8, torch.int8, torch.int16, torch.uint16, torch.int32, torch.uint32, torch.int64),
     *(torch.uint64, torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex64),
-    *(torch.float8_e4m3fn, torch.float8_e5m2),
+    *(torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e4m3fnuz, torch.float8_e5m2fnuz),
 ]
 
 
@@ -85,15 +86,73 @@ def test_tensors_that_are_read_have_memory_of_their_own(folder):
 
 
 def test_a_shape_costs_nothing_and_is_checked_before_memory_is_taken(tmp_path):
-    size = 1 << 40
-    header = json.dumps({"a": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}).encode()
+    size, place = 1 << 40, tmp_path / "c" / WEIGHTS
+
+    def header(length):
+        text = json.dumps({"a": {"dtype": "U8", "shape": [length], "data_offsets": [0, length]}}).encode()
+        return (128 - 8).to_bytes(8, "little") + text.ljust(128 - 8)
+
+    def grow(path):
+        with path.open("r+b") as file:
+            file.truncate(128 + size)  # of holes: it takes no room, and none of it is read
+
     write_folder(tmp_path / "c", {WEIGHTS: {}}, {}, {})
-    forge(tmp_path / "c", WEIGHTS, len(header).to_bytes(8, "little") + header)
+    forge(tmp_path / "c", WEIGHTS, header(size))
     for reader in (read_tensors, read_shapes):
-        refused(tmp_path / "c", WEIGHTS, f"declares {size} bytes of tensors, but the file has 0", read=reader)
-    with (tmp_path / "c" / WEIGHTS).open("r+b") as file:
-        file.truncate(8 + len(header) + size)  # of holes: it takes no room, and none of it is read
+        refused(tmp_path / "c", WEIGHTS, "file not fully covered", read=reader)
+    grow(place)
     assert read_shapes(tmp_path / "c", WEIGHTS) == {"a": (torch.uint8, (size,))}
+    place.write_bytes(header(4))
+    grow(place)
+    for reader in (read_tensors, read_shapes):
+        refused(tmp_path / "c", WEIGHTS, "file not fully covered", read=reader)
+
+
+def test_tensors_that_share_memory_are_written_and_come_back_apart(tmp_path):
+    base = torch.arange(12.0)
+    named = {"whole": base, "same": base, "part": base[2:5], "turned": base.view(3, 4).T, "wide": base[:1].expand(7)}
+    write_folder(tmp_path / "c", {WEIGHTS: named}, {}, {})
+    found = read_tensors(tmp_path / "c", WEIGHTS)
+    assert same(found, named)
+    found["whole"].zero_()
+    assert same(found["same"], torch.arange(12.0))
+
+
+def test_tensors_that_are_read_lie_as_those_that_were_made(tmp_path):
+    """Kernels may take another way, with other roundings, where memory begins elsewhere."""
+    named = {f"{name}": torch.randn(size) for name, size in enumerate((1, 3, 17, 1000, 5001))}
+    write_folder(tmp_path / "c", {WEIGHTS: named}, {}, {})
+    found = read_tensors(tmp_path / "c", WEIGHTS)
+    assert list(found) == list(named)
+    assert all(torch.empty(size).data_ptr() % 64 == 0 for size in (1, 3, 17, 1000, 5001))
+    assert [value.data_ptr() % 64 for value in found.values()] == [0] * 5
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other rights")
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_every_file_may_be_read_by_whom_the_process_lets(tmp_path, mask, mode):
+    before = os.umask(mask)
+    try:
+        whole(tmp_path / "c")
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "c").iterdir()} == {mode}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows says it in other words")
+def test_what_the_system_says_to_the_package_is_told_as_of_any_other_file(tmp_path, monkeypatch):
+    save_file = tensors_in_files.safetensors.save_file
+
+    def onto_a_folder(named, path):  # which is only found out when the package renames its own file
+        path.unlink()
+        path.mkdir()
+        save_file(named, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tensors_in_files.safetensors, "save_file", onto_a_folder)
+        with pytest.raises(RunError, match=r"c: cannot be written \(Is a directory\); nothing .* check the disk, and"):
+            whole(tmp_path / "c")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -102,10 +161,12 @@ def test_a_shape_costs_nothing_and_is_checked_before_memory_is_taken(tmp_path):
         ({"a": torch.zeros(1, dtype=torch.complex128)}, {}, "tensor 'a' is torch.complex128"),
         ({"a": torch.eye(2).to_sparse()}, {}, "torch.sparse_coo"),
         ({"__metadata__": torch.zeros(1)}, {}, "is the name of no tensor"),
+        ({"a" * documents.LONGEST: torch.zeros(1)}, {}, "bytes of JSON, more than"),
+        ({"\ud800": torch.zeros(1)}, {}, "surrogates not allowed"),
         ({}, ["x" * documents.LONGEST], "bytes of JSON, more than"),
         ({}, [[]] * documents.MOST, "brackets that open, more than"),
     ],
-    ids=["complex128", "sparse", "metadata", "long", "many"],
+    ids=["complex128", "sparse", "metadata", "name", "surrogate", "long", "many"],
 )
 def test_what_could_not_be_read_again_is_not_written(tmp_path, tensors, documents, expected):
     with pytest.raises(RunError, match=expected):
@@ -188,7 +249,7 @@ def test_a_file_is_hashed_as_it_was_meant_and_not_as_the_disk_has_it(tmp_path, m
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a process's memory is read from /proc")
-def test_memory_does_not_grow_by_more_than_the_file(tmp_path):
+def test_writing_takes_no_memory_and_reading_twice_the_file_at_most(tmp_path):
     size = 64 << 20
     value = torch.ones(size // 8, dtype=torch.float64)
 
@@ -206,6 +267,6 @@ def test_memory_does_not_grow_by_more_than_the_file(tmp_path):
     written, _ = peak(lambda: write_folder(tmp_path / "c", {WEIGHTS: {"a": value}}, {}, {}))
     assert written < size / 4
     reading, _ = peak(lambda: read_tensors(tmp_path / "c", WEIGHTS))
-    assert size / 2 < reading < 1.25 * size
+    assert size / 2 < reading < 2.25 * size
     shapes, _ = peak(lambda: read_shapes(tmp_path / "c", WEIGHTS))
     assert shapes < size / 4

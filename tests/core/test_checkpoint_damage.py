@@ -8,10 +8,11 @@ import sys
 import tracemalloc
 
 import pytest
+import torch
 from small_checkpoints import DOCUMENTS, STATE, TENSORS, WEIGHTS, forge, needs_links, refused, whole
 
 from gadkit.errors import DamagedError, RunError
-from gadkit.runs import documents
+from gadkit.runs import checkpoint, documents, tensors
 from gadkit.runs.checkpoint import (
     MANIFEST,
     read_document,
@@ -138,46 +139,104 @@ def entry(dtype="F32", shape=(2,), offsets=(0, 8), **others):
 @pytest.mark.parametrize(
     ("header", "expected"),
     [
-        ([], "no JSON object"),
-        ({"a": 3}, "just dtype, shape and data_offsets"),
-        ({"a": entry(more=1)}, "just dtype, shape and data_offsets"),
-        ({"a": entry(dtype="F33")}, "dtype 'F33', which is unknown"),
-        ({"a": entry(dtype=["F32"])}, "which is unknown"),
-        ({"a": entry(shape=(-2,))}, "impossible shape"),
-        ({"a": entry(shape=(2.0,))}, "impossible shape"),
-        ({"a": entry(shape=(True, 2))}, "impossible shape"),
-        ({"a": entry(shape=(1,) * 65 + (2,))}, "impossible shape"),
-        ({"a": entry(shape=(2**62, 2**62, 0), offsets=(0, 0))}, "more than any memory"),
-        ({"a": entry(shape=(2**63,), offsets=(0, 2**65))}, "impossible shape"),
-        ({"a": entry(offsets=(0, 8, 8))}, "impossible shape or place"),
-        ({"a": entry(offsets=(8, 0))}, "which do not make"),
-        ({"a": entry(offsets=(0, 4))}, "which do not make"),
-        ({"a": entry(shape=(3,))}, "which do not make"),
-        ({"a": entry(shape=(1,), offsets=(0, 4))}, "declares 4 bytes of tensors, but the file has 8"),
-        ({"a": entry(shape=(4,), offsets=(0, 16))}, "declares 16 bytes of tensors, but the file has 8"),
-        ({"a": entry(shape=(1,), offsets=(4, 8))}, "begins at byte 4"),
-        ({"a": entry(), "b": entry()}, "begins at byte 0, where the one before ends at 8"),
+        ([], "invalid type"),
+        ({"a": 3}, "invalid type"),
+        ({"a": {"dtype": "F32", "shape": [2]}}, "missing field"),
+        ({"a": entry(dtype="F33")}, "unknown variant `F33`"),
+        ({"a": entry(dtype=["F32"])}, "invalid type"),
+        ({"a": entry(dtype="F4", shape=(16,))}, "dtype F4, which is none of those"),
+        ({"a": entry(dtype="F8_E8M0", shape=(8,))}, "dtype F8_E8M0, which is none of those"),
+        ({"a": entry(shape=(-2,))}, "invalid value"),
+        ({"a": entry(shape=(2.0,))}, "invalid type"),
+        ({"a": entry(shape=(True, 2))}, "invalid type"),
+        ({"a": entry(shape=(1,) * 64 + (2,))}, "impossible shape"),
+        ({"a": entry(shape=(1,) * 3_000_000 + (2,))}, "impossible shape"),
+        ({"a": entry(shape=(2**62, 2**62, 0), offsets=(0, 0)), "b": entry()}, "overflow"),
+        ({"a": entry(shape=(0, 2**62, 2**62), offsets=(0, 0)), "b": entry()}, "impossible shape"),
+        ({"a": entry(shape=(0, 2**61), offsets=(0, 0)), "b": entry()}, "impossible shape"),
+        ({"a": entry(shape=(0, 2**63), offsets=(0, 0)), "b": entry()}, "impossible shape"),
+        ({"a": entry(shape=(0, 2**64), offsets=(0, 0)), "b": entry()}, "invalid type"),
+        ({"a": entry(shape=(2**61,), offsets=(0, 2**63))}, "overflow"),
+        ({"a": entry(shape=(2**63,), offsets=(0, 2**65))}, "invalid type"),
+        ({"a": entry(offsets=(0, 8, 8))}, "invalid length"),
+        ({"a": entry(offsets=(8, 0))}, "invalid offset for tensor `a`"),
+        ({"a": entry(offsets=(0, 4))}, "invalid shape"),
+        ({"a": entry(shape=(3,))}, "invalid shape"),
+        ({"a": entry(shape=(1,), offsets=(0, 4))}, "file not fully covered"),
+        ({"a": entry(shape=(4,), offsets=(0, 16))}, "file not fully covered"),
+        ({"a": entry(shape=(1,), offsets=(4, 8))}, "invalid offset for tensor `a`"),
+        ({"a": entry(), "b": entry()}, "invalid offset for tensor"),
+        ({"a\n\x1b[2J" + "x" * 9999: entry(offsets=(8, 0))}, "invalid offset for tensor `a"),
+        ({"a": entry(), "__metadata__": {"b": 1}}, "invalid type"),
     ],
+    ids=lambda value: repr(value)[:60] if isinstance(value, str) else "",
 )
 def test_a_header_that_lies_is_refused_though_its_hash_fits(folder, header, expected):
     text = json.dumps(header).encode()
     forge(folder, WEIGHTS, len(text).to_bytes(8, "little") + text + bytes(8))
     for reader in (read_tensors, read_shapes):
-        refused(folder, WEIGHTS, expected, read=reader)
+        assert refused(folder, WEIGHTS, expected, read=reader).isprintable()
+
+
+@pytest.mark.parametrize("content", [b'{"a":' * 200 + b"1" + b"}" * 200, b"\xff{}", b'{"a', b"", b"{" + b"[" * 100_000])
+def test_a_header_that_is_no_json_is_refused_though_its_hash_fits(folder, content):
+    forge(folder, WEIGHTS, len(content).to_bytes(8, "little") + content)
+    for reader in (read_tensors, read_shapes):
+        refused(folder, WEIGHTS, "in header", read=reader)
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"1234567", b"\xff" * 8, (1 << 62).to_bytes(8, "little") + b"{}", b"\3" + bytes(7) + b"{}"]
+    ("header", "expected"),
+    [
+        ({"a": entry(more=[1, {}])}, (torch.float32, (2,))),
+        ({"a": entry(), "__metadata__": {"b": "c"}}, (torch.float32, (2,))),
+        ({"a": entry(shape=(1,) * 63 + (2,))}, (torch.float32, (1,) * 63 + (2,))),
+        ({"a": entry(shape=(0, 2**60), offsets=(0, 0)), "b": entry()}, (torch.float32, (0, 2**60))),
+    ],
+    ids=["field", "metadata", "deep", "empty"],
 )
-def test_a_file_without_a_header_is_refused_though_its_hash_fits(folder, content):
+def test_a_header_that_is_odd_but_true_is_read_as_what_it_says(folder, header, expected):
+    text = json.dumps(header).encode()
+    forge(folder, WEIGHTS, len(text).to_bytes(8, "little") + text + bytes(8))
+    assert read_shapes(folder, WEIGHTS)["a"] == expected
+    found = read_tensors(folder, WEIGHTS)["a"]
+    assert (found.dtype, tuple(found.shape)) == expected
+    assert not found.any()
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "header too small"),
+        (b"1234567", "more than 16777216"),
+        (b"\0" * 7, "header too small"),
+        (b"\xff" * 8, "more than 16777216"),
+        ((1 << 62).to_bytes(8, "little") + b"{}", "more than 16777216"),
+        (b"\3" + bytes(7) + b"{}", "invalid header length"),
+    ],
+)
+def test_a_file_without_a_header_is_refused_though_its_hash_fits(folder, content, expected):
     forge(folder, WEIGHTS, content)
     tracemalloc.start()
     try:
         for reader in (read_tensors, read_shapes):
-            refused(folder, WEIGHTS, "header", f"{len(content)}", read=reader)
+            refused(folder, WEIGHTS, expected, read=reader)
         assert tracemalloc.get_traced_memory()[1] < 1 << 20
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("size", [0, 9, 40_000, 70_000])
+def test_a_file_whose_size_changes_while_it_is_read_is_refused(tmp_path, monkeypatch, size):
+    folder, really = tmp_path / "c", checkpoint.read_shapes_of
+    write_folder(folder, {WEIGHTS: {"a": torch.ones(1 << 14)}}, {}, {})
+
+    def changing(path, file):
+        really(path, file)
+        os.truncate(path, size)
+
+    monkeypatch.setattr(checkpoint, "read_shapes_of", changing)
+    refused(folder, WEIGHTS, "its size has changed")
 
 
 # --- names that lead elsewhere ---------------------------------------------------------------------------------------
@@ -259,3 +318,16 @@ def test_a_lack_of_rights_is_no_damage(folder, monkeypatch):
             with pytest.raises(RunError, match=rf"{name}: cannot be read \(Permission denied\)") as caught:
                 reader(folder)
             assert not isinstance(caught.value, DamagedError)
+
+
+@pytest.mark.parametrize(("module", "name"), [(checkpoint, "read_shapes_of"), (tensors.safetensors, "load")])
+def test_a_lack_of_memory_is_no_damage(folder, monkeypatch, module, name):
+    def lacking(*arguments):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, lacking)
+        with pytest.raises(RunError, match=rf"{WEIGHTS}: cannot be read \(Cannot allocate memory\)") as caught:
+            read_tensors(folder, WEIGHTS)
+    assert not isinstance(caught.value, DamagedError)
+    assert read_tensors(folder, WEIGHTS)

@@ -1,7 +1,8 @@
 /* Faults for the calls that change files below one folder: the n-th of them fails, is cut short, or ends the process.
 
 Preloaded (LD_PRELOAD) into a process, which calls `faults_arm` before what it wants disturbed and `faults_disarm` after.
-Calls on descriptors count where the descriptor's file lies below the folder. Opening a file for reading counts too. */
+Calls on descriptors count where the descriptor's file lies below the folder. Opening a file for reading counts too. Calls
+that go past the C library are not met: the safetensors package renames its own file so. */
 
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -127,6 +128,8 @@ int fsync(int fd) { BUFFER; CALL(fsync, OF(fd), NULL, fd); }
 int fdatasync(int fd) { BUFFER; CALL(fdatasync, OF(fd), NULL, fd); }
 int ftruncate(int fd, off_t to) { BUFFER; CALL(ftruncate, OF(fd), NULL, fd, to); }
 int ftruncate64(int fd, off64_t to) { BUFFER; CALL(ftruncate64, OF(fd), NULL, fd, to); }
+int chmod(const char *path, mode_t mode) { BUFFER; CALL(chmod, AT(AT_FDCWD, path), NULL, path, mode); }
+int fchmod(int fd, mode_t mode) { BUFFER; CALL(fchmod, OF(fd), NULL, fd, mode); }
 int rename(const char *from, const char *to) { BUFFER; CALL(rename, AT(AT_FDCWD, to), NULL, from, to); }
 int renameat(int a, const char *from, int b, const char *to) { BUFFER; CALL(renameat, AT(b, to), NULL, a, from, b, to); }
 int mkdir(const char *path, mode_t mode) { BUFFER; CALL(mkdir, AT(AT_FDCWD, path), NULL, path, mode); }

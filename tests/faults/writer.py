@@ -38,23 +38,26 @@ THOROUGH = (
     (LIMIT, errno.EFBIG),
 )
 SHORT = ((FAIL, errno.EIO), (FAIL_FROM_HERE_ON, errno.EROFS), (CUT, errno.ENOSPC), (KILL_AFTER, 0))
-LIMITS = (0, 1, 7, 8, 200, 500, 4096, 20_000, 39_999)
+LONG = 150_000  # in bytes, longer than the buffer of any writer
+LIMITS = (0, 1, 7, 8, 200, 500, 4096, 20_000, 39_999, 1_199_999)
 ONE, TWO, THREE, FOUR = (f"step-00000{number}" for number in (1, 2, 3, 4))
 
 
 @functools.cache
-def content(number: int) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, Any], dict[str, str]]:
-    """What the checkpoint of a number holds: tensors of several dtypes, some longer than a buffer."""
+def content(
+    number: int, length: int = 5000
+) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, Any], dict[str, str]]:
+    """What the checkpoint of a number holds: tensors of several dtypes, one of them of a length."""
     draw = torch.Generator().manual_seed(number)
     tensors = {
         "model.safetensors": {"weight": torch.randn(100, 100, generator=draw), "step": torch.tensor(number)},
         "training.safetensors": {
-            "mean": torch.randn(5000, generator=draw, dtype=torch.float64),
+            "mean": torch.randn(length, generator=draw, dtype=torch.float64),
             "half": torch.randn(7, generator=draw).bfloat16(),
             "none": torch.zeros(0, 3),
         },
     }
-    return tensors, {"state.json": {"step": number}}, {"README.md": f"number {number}\n"}
+    return tensors, {"state.json": {"step": number, "length": length}}, {"README.md": f"number {number}\n"}
 
 
 def held(folder: Path) -> str:
@@ -63,8 +66,9 @@ def held(folder: Path) -> str:
         return "none"
     try:
         verify(folder)
-        number = read_document(folder, "state.json")["step"]
-        for name, expected in content(number)[0].items():
+        state = read_document(folder, "state.json")
+        number = state["step"]
+        for name, expected in content(number, state["length"])[0].items():
             found = read_tensors(folder, name)
             assert found.keys() == expected.keys()
             for key, value in expected.items():
@@ -100,7 +104,7 @@ def act(parent: Path, scenario: str) -> None:
     if scenario == "remove":
         remove_folder(parent / TWO)
     else:
-        write_folder(parent / TWO, *content(2))
+        write_folder(parent / TWO, *content(2, LONG if scenario == "new" else 5000))
 
 
 def forked(action: Callable[[], None]) -> tuple[bool, str]:
