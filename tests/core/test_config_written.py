@@ -84,7 +84,7 @@ SETTINGS = st.fixed_dictionaries(
         "data.path": st.text(),
         "data.loop": st.booleans(),
         "data.labels": st.text(min_size=1),
-        "clips.per_video": st.integers(min_value=1) | st.just("length"),
+        "clips.per_video": st.integers(1, 1_000_000) | st.just("length"),
         "clips.held_out": st.floats(0, 1, exclude_max=True),
         "video.fps": st.floats(0, 1000, exclude_min=True),
         "data.use": st.just("clips"),
