@@ -6,6 +6,8 @@ Two trainings of one recipe take turns, minute by minute, each in a process of i
 works. One saves a checkpoint at the beginning of each of its turns, in the background as always; the other saves none.
 Printed is the ratio of steps a second (below 1: saving
 costs something), with its spread, and the same for two trainings that both save nothing: what the machine itself does.
+Before that, what one checkpoint takes: how long the training waits while its copy is made, and what the processor works
+in all, which costs the training only where every core is busy.
 """
 
 from __future__ import annotations
@@ -18,9 +20,13 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import gadkit
 from gadkit.cli.allocator import keep_pages
+from gadkit.runs.course import Course
+from gadkit.runs.folder import Run
+from gadkit.words import size_text
 
 
 class Turns(gadkit.Reporter):
@@ -77,6 +83,28 @@ def compare(sides: dict[str, dict[str, Any]], rounds: int, seconds: float) -> di
     return rates
 
 
+def one_checkpoint(choices: dict[str, Any], count: int = 8) -> None:
+    """What a checkpoint takes, of a few that are made and waited for one after the other."""
+    save, waited, worked = Course._save, [], []
+
+    def timed(self: Course, step: int) -> None:
+        began, busy = time.perf_counter(), time.process_time()
+        save(self, step)
+        waited.append(time.perf_counter() - began)
+        self._session.background.wait()
+        worked.append(time.process_time() - busy)
+
+    often = {"run.checkpoint_every": 1, "run.steps": count}
+    with tempfile.TemporaryDirectory() as folder, mock.patch.object(Course, "_save", timed):
+        gadkit.train(out=f"{folder}/run", **(choices | {"set": choices["set"] | often}))
+        size = sum(path.stat().st_size for path in Run(Path(folder) / "run").find_checkpoint().iterdir())
+    print(
+        f"a checkpoint of {size_text(size)}: the training waits {statistics.median(waited[1:]):.3f} s, the processor "
+        f"works {statistics.median(worked[1:]):.3f} s",
+        flush=True,
+    )
+
+
 def report(title: str, first: list[float], second: list[float]) -> None:
     """The ratio of two sides with its spread."""
     ratios = sorted(a / b for a, b in zip(first, second, strict=True))
@@ -100,6 +128,7 @@ def main() -> None:
     base = {"recipe": asked.recipe, "data": asked.data, "device": "cpu", "set": never}
     # The clock goes on while the others work: a little more than a turn is one checkpoint a turn, at its first step.
     saving = base | {"set": never | {"run.checkpoint_every": f"{1.1 * seconds:g}s"}}
+    one_checkpoint(base)
     rates = compare({"saving": saving, "none": base, "also none": base}, asked.rounds, seconds)
     report("saving, against none", rates["saving"], rates["none"])
     report("none, against none", rates["also none"], rates["none"])

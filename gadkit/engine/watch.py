@@ -176,7 +176,8 @@ class Watch:
             return torch.zeros((), device=self._device)
         norms = torch.stack(_norms([gradients[place] for place in group.order], 2.0))
         self._pending.append((group, [norms]))
-        norm: Tensor = torch.linalg.vector_norm(norms)
+        largest = norms.amax().clamp(min=torch.finfo(norms.dtype).tiny)
+        norm: Tensor = largest * torch.linalg.vector_norm(norms / largest)  # whose squares do not overflow
         return norm
 
     @torch.no_grad()

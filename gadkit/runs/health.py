@@ -26,8 +26,12 @@ _LOST, _BACK = 0.1, 0.3
 _ALIKE, _DIFFERENT = 0.1, 0.2
 
 
+#: Logits explode beyond the first, and are well again below the second.
+_EXPLODED, _CALM = 1e6, 1e4
+
+
 class Sign(NamedTuple):
-    """A sign of trouble: its kind, `saturation`, `winning`, `losing` or `diversity`, and a sentence."""
+    """A sign of trouble: its kind, `explosion`, `saturation`, `winning`, `losing` or `diversity`, and a sentence."""
 
     kind: str
     sentence: str
@@ -38,6 +42,7 @@ class Health:
 
     It depends on nothing but the lines, so that a resumed run that shows it the old ones goes on where it was.
 
+    - `explosion`: the logits are above a million in size; told at once. Soon numbers are not finite any more.
     - `saturation`: the logits are large and the generator's gradient is gone, for 100 steps: below 1/1000 of the
       largest that it was. Logits alone say nothing: those of `wasserstein` have no bound.
     - `winning`: in 200 steps the discriminator mistook no more than 1 pair of clips in 200, and the gap between the
@@ -63,6 +68,7 @@ class Health:
     def __init__(self) -> None:
         self._saturation, self._losing, self._diversity = _Streak(100), _Streak(100), _Streak(200)
         self._winning = _Streak(0)  # has a window of its own
+        self._exploded = False
         self._before = 0
         self._largest = 0.0
         self._window: deque[tuple[int, float, float]] = deque()  # step, accuracy, gap
@@ -80,10 +86,29 @@ class Health:
         Returns:
             What is to be told now, mostly nothing.
         """
-        judges = (self._see_saturation, self._see_winning, self._see_losing, self._see_diversity)
+        judges = (
+            self._see_explosion,
+            self._see_saturation,
+            self._see_winning,
+            self._see_losing,
+            self._see_diversity,
+        )
         found = [judge(step, values) for judge in judges]
         self._before = step
         return [sign for sign in found if sign is not None]
+
+    def _see_explosion(self, step: int, values: Mapping[str, float]) -> Sign | None:
+        spread = values.get("logits/spread", 0.0)
+        if self._exploded or not spread > _EXPLODED:
+            self._exploded = self._exploded and not spread < _CALM
+            return None
+        self._exploded = True
+        return Sign(
+            "explosion",
+            f"the discriminator's outputs explode: its logits are {spread:.3g} in size on average; what usually helps "
+            "is --penalty r1 (wgan-gp with --loss wasserstein), and lower --discriminator-lr and --generator-lr, from "
+            "an earlier checkpoint or a new start.",
+        )
 
     def _see_saturation(self, step: int, values: Mapping[str, float]) -> Sign | None:
         spread, gradient = values.get("logits/spread"), values.get("gradient/generator")

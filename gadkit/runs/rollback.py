@@ -72,5 +72,6 @@ def _diagnosis(name: str, trouble: Trouble, session: Session) -> str:
     again = f" after {tries} tries from a checkpoint" if tries else ""
     return (
         f"{name}: stopped{again}, because {trouble.sentence}; lower the learning rates (--generator-lr, "
-        "--discriminator-lr), choose --precision fp32, or give the discriminator a penalty (--penalty r1)."
+        "--discriminator-lr), choose --precision fp32, or give the discriminator a penalty (--penalty r1); to go on "
+        "with other settings, say --allow-changes."
     )

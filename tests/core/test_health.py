@@ -211,6 +211,16 @@ def test_large_logits_alone_are_no_saturation():
     assert told(series((3000, unbounded))) == []
 
 
+def test_logits_that_explode_are_told_at_once_and_again_once_they_were_calm():
+    health = Health()
+    told = [
+        [sign.kind for sign in health.see(step, {"logits/spread": spread})]
+        for step, spread in enumerate((200.0, 2e6, 9e22, 5e5, 3e6, 9e3, 2e6, 1e7), 1)
+    ]
+    assert told == [[], ["explosion"], [], [], [], [], ["explosion"], []]
+    assert health.see(9, {}) == []
+
+
 def test_a_small_gradient_alone_is_no_saturation():
     assert told(series((500, as_ever), (1000, lambda step: {"gradient/generator": 1e-9}))) == []
 
