@@ -8,8 +8,8 @@ import json
 import pytest
 import torch
 
+from gadkit.checkpoints.store import MANIFEST, read_document, read_tensors, write_folder
 from gadkit.errors import DamagedError
-from gadkit.runs.checkpoint import MANIFEST, read_document, read_tensors, write_folder
 
 WEIGHTS, STATE = "weights.safetensors", "state.json"
 TENSORS = {WEIGHTS: {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor(3, dtype=torch.int64)}}

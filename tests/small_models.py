@@ -7,8 +7,8 @@ from dataclasses import asdict
 import torch
 
 from gadkit import VideoSpec
-from gadkit.runs.checkpoint import flatten, write_folder
-from gadkit.runs.matching import Setting, match
+from gadkit.checkpoints.store import flatten, write_folder
+from gadkit.transfer.matching import Setting, match
 from gadkit_plugins.assemblers.walk import Walk
 from gadkit_plugins.dcgan.frame import FrameDiscriminator
 from gadkit_plugins.dcgan.generator import Generator

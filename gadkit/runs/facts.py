@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from gadkit.checkpoints.store import read_document
 from gadkit.errors import RunError
 from gadkit.runs.attempt import Attempt
-from gadkit.runs.checkpoint import read_document
 from gadkit.runs.folder import ENVIRONMENT, step_of
 from gadkit.runs.writing import STATE
 

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gadkit.checkpoints.documents import LONGEST, parse
 from gadkit.errors import RunError
 from gadkit.runs.attempt import Attempt
-from gadkit.runs.documents import LONGEST, parse
 from gadkit.sections import RunSettings
 
 CONFIG = "config.toml"
@@ -198,7 +198,7 @@ class Run:
 
     def discard(self, path: Path) -> None:
         """Deletes a checkpoint, so that it is gone as a whole before its files go."""
-        from gadkit.runs.checkpoint import remove_folder
+        from gadkit.checkpoints.store import remove_folder
 
         remove_folder(path)
 

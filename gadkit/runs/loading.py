@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gadkit.checkpoints.store import read_document, read_shapes, read_tensors
 from gadkit.engine.devices import resolve_device
 from gadkit.entry import one_line
 from gadkit.errors import DamagedError, GadkitWarning, PluginError, RunError
@@ -21,7 +22,6 @@ from gadkit.interfaces.assembler import VideoAssembler
 from gadkit.interfaces.generator import Generator
 from gadkit.interfaces.spec import VideoSpec
 from gadkit.registry import Registry, get_registry
-from gadkit.runs.checkpoint import read_document, read_shapes, read_tensors
 from gadkit.runs.folder import CONFIG, Run
 from gadkit.runs.model import DESCRIPTION, FORMAT, WEIGHTS, Model
 from gadkit.runs.sketches import made, shapes_fault, sketch

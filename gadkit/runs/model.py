@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gadkit.checkpoints.store import write_folder
 from gadkit.engine.devices import lay_out
 from gadkit.errors import ConfigError, RunError
 from gadkit.interfaces.assembler import VideoAssembler
@@ -19,7 +20,6 @@ from gadkit.interfaces.generator import Generator
 from gadkit.interfaces.spec import VideoSpec
 from gadkit.randomness import Key, Noise
 from gadkit.runs.card import model_card
-from gadkit.runs.checkpoint import write_folder
 from gadkit.video.encode import tile
 from gadkit.video.pixels import to_uint8
 

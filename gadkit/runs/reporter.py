@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gadkit.runs.transfer import Transfer
+    from gadkit.transfer.report import Transfer
 
 
 @dataclass(kw_only=True)

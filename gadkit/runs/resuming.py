@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gadkit.checkpoints.store import verify
 from gadkit.config import RunConfig
 from gadkit.data.store import Store
 from gadkit.errors import ConfigError, DamagedError, GadkitError, RunError
 from gadkit.registry import Registry
 from gadkit.runs.attempt import Attempt, attempt_at, was_abandoned
-from gadkit.runs.checkpoint import verify
 from gadkit.runs.facts import read_facts
 from gadkit.runs.folder import CONFIG, ENVIRONMENT, Run, step_of
 from gadkit.runs.loading import read_description

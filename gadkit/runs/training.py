@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from gadkit.checkpoints.store import settle
 from gadkit.config import RunConfig
 from gadkit.data.store import ClipStore, Store
 from gadkit.engine.clips import Clips
@@ -24,13 +25,11 @@ from gadkit.interfaces.trainer import Trainer
 from gadkit.randomness import Key, seeded
 from gadkit.registry import Registry, get_registry
 from gadkit.runs.attempt import Attempt, rewound
-from gadkit.runs.checkpoint import settle
 from gadkit.runs.choices import resolve_config
 from gadkit.runs.environment import algorithms, environment
 from gadkit.runs.fitting import auto_batch as find_cut
 from gadkit.runs.fitting import out_of_memory
 from gadkit.runs.folder import CONFIG, ENVIRONMENT, Run, check_new, step_of
-from gadkit.runs.initial import begin_together, begun_with, check_source
 from gadkit.runs.inside import check_inside
 from gadkit.runs.loading import read_description
 from gadkit.runs.lock import locked
@@ -41,6 +40,7 @@ from gadkit.runs.resuming import GoingOn, changes, check_changes, choose_checkpo
 from gadkit.runs.session import Session
 from gadkit.runs.sketches import check_resumed
 from gadkit.runs.stores import open_store
+from gadkit.transfer.initial import begin_together, begun_with, check_source
 
 
 @dataclass(frozen=True, kw_only=True)

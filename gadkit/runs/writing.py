@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from gadkit.checkpoints.store import flatten, read_document, read_tensors, snapshot, unflatten, write_folder
 from gadkit.errors import DamagedError
 from gadkit.interfaces.assembler import VideoAssembler
 from gadkit.interfaces.generator import Generator
-from gadkit.runs.checkpoint import flatten, read_document, read_tensors, snapshot, unflatten, write_folder
 from gadkit.runs.folder import BEST
 from gadkit.runs.model import DESCRIPTION, WEIGHTS, Model, model_document
 from gadkit.video.encode import write_video

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from small_runs import NETS, SMALL, environment, same_tensors
 
-from gadkit.runs.checkpoint import read_tensors
+from gadkit.checkpoints.store import read_tensors
 from gadkit.runs.folder import Run
 
 PAGE = Path(__file__).parents[2] / "docs" / "clusters.md"

@@ -14,8 +14,8 @@ from safetensors import SafetensorError
 from small_runs import DISCRIMINATOR, GENERATOR, NETS, files_of, folder_of_clips, own_registry, same_tensors
 
 import gadkit
-from gadkit.runs import tensors
-from gadkit.runs.checkpoint import read_tensors
+from gadkit.checkpoints import tensors
+from gadkit.checkpoints.store import read_tensors
 from gadkit.runs.folder import Run
 from gadkit.video import encode as encoding
 

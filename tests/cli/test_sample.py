@@ -15,8 +15,8 @@ from plugins_fixtures import importable, write_package
 from small_runs import DISCRIMINATOR, NETS, PLUGIN, SMALL, files_of, folder_of_clips, own_registry
 
 import gadkit
+from gadkit.checkpoints.store import MANIFEST
 from gadkit.cli.app import app, run
-from gadkit.runs.checkpoint import MANIFEST
 
 
 def train(data, out, *arguments, nets=NETS):

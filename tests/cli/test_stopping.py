@@ -16,7 +16,7 @@ import pytest
 from kills import Kill
 from small_runs import NETS, SMALL, environment, files_of, same_tensors
 
-from gadkit.runs.checkpoint import read_tensors, verify
+from gadkit.checkpoints.store import read_tensors, verify
 from gadkit.runs.folder import Run
 from gadkit.runs.lock import locked
 

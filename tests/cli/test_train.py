@@ -14,7 +14,7 @@ from pathlib import Path
 from small_runs import DISCRIMINATOR, NETS, SMALL, environment, files_of, same_tensors
 
 import gadkit
-from gadkit.runs.checkpoint import read_tensors
+from gadkit.checkpoints.store import read_tensors
 from gadkit.runs.folder import Run
 
 ANSI = "\x1b"

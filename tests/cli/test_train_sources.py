@@ -10,12 +10,12 @@ from small_runs import NETS, SMALL, config, same_tensors, small
 from sources import FPS, KINDS, LABELLED, NAMES
 from synthetic import Squares
 
+from gadkit.checkpoints.store import read_tensors
 from gadkit.config import RunConfig
 from gadkit.data.labels import grouping, is_held_out
 from gadkit.engine.feeder import Feeder
 from gadkit.errors import ConfigError, DataError
 from gadkit.registry import Registry, get_registry
-from gadkit.runs.checkpoint import read_tensors
 from gadkit.runs.opening import choose
 from gadkit.runs.stores import open_store
 

@@ -14,11 +14,11 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("gadkit.__main__",),
     ("gadkit.cli",),
     ("gadkit.testing",),
-    ("gadkit.runs", "gadkit.doctor", "gadkit.survey"),
+    ("gadkit.runs", "gadkit.transfer", "gadkit.doctor", "gadkit.survey"),
     ("gadkit.engine",),
     ("gadkit.registry", "gadkit.discovery", "gadkit.entry", "gadkit.layers", "gadkit.config"),
     ("gadkit.data",),
-    ("gadkit.video", "gadkit.signature"),
+    ("gadkit.video", "gadkit.signature", "gadkit.checkpoints"),
     ("gadkit.interfaces",),
     (
         "gadkit.sections",

@@ -10,10 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from small_checkpoints import DOCUMENTS, STATE, TENSORS, WEIGHTS, forge, needs_links, refused, same, whole
 
-from gadkit.errors import RunError
-from gadkit.runs import documents
-from gadkit.runs import tensors as tensors_in_files
-from gadkit.runs.checkpoint import (
+from gadkit.checkpoints import documents
+from gadkit.checkpoints import tensors as tensors_in_files
+from gadkit.checkpoints.store import (
     MANIFEST,
     read_document,
     read_shapes,
@@ -23,6 +22,7 @@ from gadkit.runs.checkpoint import (
     verify,
     write_folder,
 )
+from gadkit.errors import RunError
 
 DTYPES = [
     *(torch.bool, torch.uint8, torch.int8, torch.int16, torch.uint16, torch.int32, torch.uint32, torch.int64),

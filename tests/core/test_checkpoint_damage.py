@@ -11,9 +11,8 @@ import pytest
 import torch
 from small_checkpoints import DOCUMENTS, STATE, TENSORS, WEIGHTS, forge, needs_links, refused, whole
 
-from gadkit.errors import DamagedError, RunError
-from gadkit.runs import checkpoint, documents, tensors
-from gadkit.runs.checkpoint import (
+from gadkit.checkpoints import documents, store, tensors
+from gadkit.checkpoints.store import (
     MANIFEST,
     read_document,
     read_shapes,
@@ -21,6 +20,7 @@ from gadkit.runs.checkpoint import (
     verify,
     write_folder,
 )
+from gadkit.errors import DamagedError, RunError
 
 
 @pytest.fixture
@@ -228,14 +228,14 @@ def test_a_file_without_a_header_is_refused_though_its_hash_fits(folder, content
 
 @pytest.mark.parametrize("size", [0, 9, 40_000, 70_000])
 def test_a_file_whose_size_changes_while_it_is_read_is_refused(tmp_path, monkeypatch, size):
-    folder, really = tmp_path / "c", checkpoint.read_shapes_of
+    folder, really = tmp_path / "c", store.read_shapes_of
     write_folder(folder, {WEIGHTS: {"a": torch.ones(1 << 14)}}, {}, {})
 
     def changing(path, file):
         really(path, file)
         os.truncate(path, size)
 
-    monkeypatch.setattr(checkpoint, "read_shapes_of", changing)
+    monkeypatch.setattr(store, "read_shapes_of", changing)
     refused(folder, WEIGHTS, "its size has changed")
 
 
@@ -320,7 +320,7 @@ def test_a_lack_of_rights_is_no_damage(folder, monkeypatch):
             assert not isinstance(caught.value, DamagedError)
 
 
-@pytest.mark.parametrize(("module", "name"), [(checkpoint, "read_shapes_of"), (tensors.safetensors, "load")])
+@pytest.mark.parametrize(("module", "name"), [(store, "read_shapes_of"), (tensors.safetensors, "load")])
 def test_a_lack_of_memory_is_no_damage(folder, monkeypatch, module, name):
     def lacking(*arguments):
         raise MemoryError

@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 from faults.writer import CUT, FAIL, FAIL_FROM_HERE_ON, KILL_AFTER, KILL_BEFORE, LIMIT, ONE, THREE, TWO, content, held
 
+from gadkit.checkpoints.store import write_folder
 from gadkit.errors import RunError
-from gadkit.runs.checkpoint import write_folder
 
 FAULTS = Path(__file__).parent.parent / "faults"
 SCENARIOS = ("first", "new", "replace", "leftovers", "remove")

@@ -10,8 +10,8 @@ from small_runs import SETTINGS, config, own_registry, small
 
 import gadkit
 from gadkit import ConfigError, DeviceError
+from gadkit.checkpoints.store import read_tensors
 from gadkit.runs import fitting, memory
-from gadkit.runs.checkpoint import read_tensors
 from gadkit.runs.folder import Run
 from gadkit_plugins.gad.alternating import Alternating
 from gadkit_plugins.minimax.trainer import MinimaxTrainer

@@ -18,10 +18,10 @@ from torch import nn
 
 import gadkit
 from gadkit import ConfigError, Model, RunError
+from gadkit.checkpoints.store import read_document, read_tensors, write_folder
 from gadkit.errors import DamagedError
-from gadkit.runs.checkpoint import read_document, read_tensors, write_folder
 from gadkit.runs.folder import Run
-from gadkit.runs.initial import begin_from
+from gadkit.transfer.initial import begin_from
 
 # --- the same nets ---------------------------------------------------------------------------------------------------
 

@@ -18,8 +18,8 @@ from small_runs import GENERATOR
 from sources import KINDS
 
 import gadkit
+from gadkit.checkpoints.store import read_document, read_tensors, verify
 from gadkit.registry import get_registry
-from gadkit.runs.checkpoint import read_document, read_tensors, verify
 from gadkit.video.decode import open_video
 
 RUNS = int(os.environ.get("GADKIT_TEST_KILLS", "7"))

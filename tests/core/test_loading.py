@@ -13,10 +13,10 @@ from torch import nn
 
 import gadkit
 from gadkit import Generator, RunError, VideoSpec
+from gadkit.checkpoints.store import write_folder
 from gadkit.errors import DamagedError, GadkitWarning
 from gadkit.registry import get_registry
 from gadkit.runs import loading
-from gadkit.runs.checkpoint import write_folder
 from gadkit.runs.folder import Run
 
 VIDEO = {"channels": 3, "height": 16, "width": 16, "frames": 8, "fps": 10.0, "classes": 0}

@@ -7,8 +7,8 @@ import torch
 from small_models import VIDEO, checkpoint, matched, nets, report, same, states, video, whys
 from torch import nn
 
-from gadkit.runs.initial import begin_from
-from gadkit.runs.transfer import WIDTH
+from gadkit.transfer.initial import begin_from
+from gadkit.transfer.report import WIDTH
 from gadkit_plugins.dcgan.clip import ClipDiscriminator
 
 # --- other sizes -----------------------------------------------------------------------------------------------------

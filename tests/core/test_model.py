@@ -18,9 +18,9 @@ from torch import nn
 
 import gadkit
 from gadkit import ConfigError, Generator, Model, PluginError, RunError, VideoAssembler, VideoSpec
+from gadkit.checkpoints.store import write_folder
 from gadkit.interfaces.assembler import BLOCK
 from gadkit.registry import Registry, get_registry
-from gadkit.runs.checkpoint import write_folder
 from gadkit.runs.loading import load
 
 ROOT = Path(__file__).parents[2]

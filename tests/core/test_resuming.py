@@ -13,7 +13,7 @@ from small_runs import SETTINGS, config, files_of, folder_of_clips, own_registry
 
 import gadkit
 from gadkit import ConfigError, RunError
-from gadkit.runs.checkpoint import read_tensors
+from gadkit.checkpoints.store import read_tensors
 from gadkit.runs.folder import BEST, Run
 from gadkit.runs.reporter import Reporter
 

@@ -12,9 +12,9 @@ from synthetic import Squares
 
 import gadkit
 from gadkit import RunError
+from gadkit.checkpoints.store import read_tensors
 from gadkit.engine import Clips
 from gadkit.runs.attempt import Attempt, attempt_at, was_abandoned
-from gadkit.runs.checkpoint import read_tensors
 from gadkit.runs.folder import Run
 from gadkit.sections import RunSettings
 from gadkit_plugins.minimax.game import BoundPlayer

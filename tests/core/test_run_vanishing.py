@@ -13,8 +13,8 @@ from vanishing import without_pauses
 
 import gadkit
 from gadkit import Reporter, UnavailableError
+from gadkit.checkpoints.store import read_tensors, verify
 from gadkit.data.machine import Memory
-from gadkit.runs.checkpoint import read_tensors, verify
 from gadkit.runs.folder import Run
 
 

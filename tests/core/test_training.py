@@ -16,8 +16,8 @@ from torch import nn
 
 import gadkit
 from gadkit import ConfigError, Generator, PluginError, RunError
+from gadkit.checkpoints.store import read_tensors
 from gadkit.registry import get_registry
-from gadkit.runs.checkpoint import read_tensors
 from gadkit.runs.choices import resolve_config
 from gadkit.runs.folder import Run
 from gadkit.runs.reporter import Reporter

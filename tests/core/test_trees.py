@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from small_checkpoints import STATE, WEIGHTS, same
 
-from gadkit.errors import DamagedError
-from gadkit.runs.checkpoint import (
+from gadkit.checkpoints.store import (
     read_document,
     read_tensors,
     write_folder,
 )
-from gadkit.runs.trees import flatten, snapshot, unflatten
+from gadkit.checkpoints.trees import flatten, snapshot, unflatten
+from gadkit.errors import DamagedError
 
 keys = st.text(max_size=4) | st.sampled_from(["a", "b", "a.b", "$tensor", "$$tensor", "0", "__metadata__"])
 leaves = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=5) | st.floats(allow_nan=False)

@@ -23,8 +23,8 @@ from typing import Any
 
 import torch
 
+from gadkit.checkpoints.store import read_document, read_tensors, remove_folder, settle, verify, write_folder
 from gadkit.errors import GadkitError
-from gadkit.runs.checkpoint import read_document, read_tensors, remove_folder, settle, verify, write_folder
 
 FAIL, FAIL_FROM_HERE_ON, CUT, KILL_BEFORE, KILL_AFTER, LIMIT = range(6)
 #: What happens to a call, and with which error: `LIMIT` is the system's own on the length of a file, in bytes.

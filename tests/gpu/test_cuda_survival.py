@@ -15,8 +15,8 @@ from small_runs import NETS, SMALL, config, environment, folder_of_clips, same_t
 
 import gadkit
 from gadkit import DeviceError
+from gadkit.checkpoints.store import read_tensors
 from gadkit.engine import Clips
-from gadkit.runs.checkpoint import read_tensors
 from gadkit.runs.folder import Run
 
 pytestmark = [

@@ -9,7 +9,7 @@ from synthetic import Squares
 from test_docs import blocks
 
 import gadkit
-from gadkit.runs.checkpoint import read_tensors
+from gadkit.checkpoints.store import read_tensors
 from gadkit.runs.folder import Run
 
 PAGE = Path(__file__).parents[2] / "docs/plugins.md"

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors import torch as safetensors
 from torch import Tensor
 
-from gadkit.runs.documents import check_length
+from gadkit.checkpoints.documents import check_length
 
 _DTYPES = {
     "BOOL": torch.bool,

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from gadkit.checkpoints.documents import parse
+from gadkit.checkpoints.store import MANIFEST, read_document, read_tensors
+from gadkit.checkpoints.trees import unflatten
 from gadkit.errors import ConfigError, DamagedError, RunError
 from gadkit.interfaces.spec import VideoSpec
-from gadkit.runs.checkpoint import MANIFEST, read_document, read_tensors
-from gadkit.runs.documents import parse
 from gadkit.runs.folder import CONFIG, ENVIRONMENT, Run
 from gadkit.runs.loading import from_hub, read_description
-from gadkit.runs.matching import Matching, NotFinite, Setting, match
 from gadkit.runs.model import DESCRIPTION, WEIGHTS
-from gadkit.runs.transfer import NetTransfer, Transfer, in_order, shape_text
-from gadkit.runs.trees import unflatten
 from gadkit.runs.writing import STATE, TENSORS
+from gadkit.transfer.matching import Matching, NotFinite, Setting, match
+from gadkit.transfer.report import NetTransfer, Transfer, in_order, shape_text
 from gadkit.words import printable
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class _Old:
 
 
 def begin_from(source: str, parts: Mapping[str, nn.Module], classes: Sequence[str] = ()) -> Transfer:
-    """Gives new nets the weights of an old run or model, as far as they fit; `gadkit.runs.matching` says how far.
+    """Gives new nets the weights of an old run or model, as far as they fit; `gadkit.transfer.matching` says how far.
 
     The generator and the assembler begin with the weights that the old run's samples were made with, the averaged
     ones. The other nets begin with those of a checkpoint; an exported model has none of theirs.

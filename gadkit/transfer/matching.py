@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
 from gadkit.interfaces.spec import VideoSpec
-from gadkit.runs.transfer import Item, NetTransfer, Shape, What, in_order
+from gadkit.transfer.report import Item, NetTransfer, Shape, What, in_order
 
 _DENSE = (nn.Linear, nn.LayerNorm, nn.Embedding)
 _RESIZABLE = (_ConvNd, _NormBase, nn.GroupNorm, *_DENSE)

@@ -24,12 +24,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gadkit.checkpoints.documents import check_length, dump, parse
+from gadkit.checkpoints.tensors import check_tensors, parse_tensors, read_shapes_of, save_tensors
+from gadkit.checkpoints.trees import flatten as flatten
+from gadkit.checkpoints.trees import snapshot as snapshot
+from gadkit.checkpoints.trees import unflatten as unflatten
 from gadkit.errors import DamagedError, RunError
-from gadkit.runs.documents import check_length, dump, parse
-from gadkit.runs.tensors import check_tensors, parse_tensors, read_shapes_of, save_tensors
-from gadkit.runs.trees import flatten as flatten
-from gadkit.runs.trees import snapshot as snapshot
-from gadkit.runs.trees import unflatten as unflatten
 
 MANIFEST = "manifest.json"
 _LEFT = re.compile(r"\.(.+)\.(partial|replaced|removed)", re.DOTALL)
