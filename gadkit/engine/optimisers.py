@@ -23,10 +23,14 @@ def load_optimiser_state(optimiser: torch.optim.Optimizer, state: list[dict[str,
     Raises:
         ValueError: The parameters are others in number or shape, or the memory is not such an optimiser's.
     """
+    kinds: dict[tuple[torch.dtype, torch.device], dict[str, Any]] = {}
     for parameter, entry in zip(_parameters(optimiser), state, strict=True):
         if not isinstance(entry, dict):
             raise ValueError(f"the memory of a parameter is {entry!r:.80}, and must be a table")
-        usual = _usual(optimiser, parameter)
+        kind = parameter.dtype, parameter.device
+        if kind not in kinds:
+            kinds[kind] = _usual(optimiser, *kind)
+        usual = kinds[kind]
         if entry and entry.keys() != usual.keys():
             raise ValueError(f"it remembers {', '.join(entry):.200} of a parameter, and not {', '.join(usual)}")
         for name, value in entry.items():
@@ -48,9 +52,9 @@ def _parameters(optimiser: torch.optim.Optimizer) -> list[Tensor]:
     return [parameter for group in optimiser.param_groups for parameter in group["params"]]
 
 
-def _usual(optimiser: torch.optim.Optimizer, parameter: Tensor) -> dict[str, Any]:
+def _usual(optimiser: torch.optim.Optimizer, dtype: torch.dtype, device: torch.device) -> dict[str, Any]:
     """What such an optimiser remembers, after a step, of a parameter of one number."""
-    one = torch.zeros(1, dtype=parameter.dtype, device=parameter.device, requires_grad=True)
+    one = torch.zeros(1, dtype=dtype, device=device, requires_grad=True)
     one.grad = torch.zeros_like(one)
     takes = inspect.signature(type(optimiser)).parameters  # a derived one may have settled some of its base's
     other = type(optimiser)([one], **{name: value for name, value in optimiser.defaults.items() if name in takes})
