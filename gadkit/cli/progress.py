@@ -102,7 +102,7 @@ class ConsoleReporter(Reporter):
 
     def ended(self, folder: Path, step: int, reason: str) -> None:
         if reason != "finished":
-            kept = f"with the checkpoint of step {step}" if step else "before the first checkpoint"
+            kept = f"with the checkpoint of step {step}" if step else "at the beginning"
             self.line(f"{reason.capitalize()} {kept}. Go on with: gadkit train --resume {folder}")
 
     def closing(self, path: Path | None, reason: str) -> None:

@@ -144,7 +144,7 @@ def test_what_a_terminal_shows_while_the_last_step_is_made(tmp_path):
     bar, numbers, *ending = (line.rstrip() for line in screen.lines if line.strip())
     assert bar.startswith("training ━")
     assert numbers == "G 0.5"
-    sentence = f"Stopped before the first checkpoint. Go on with: gadkit train --resume {tmp_path}"
+    sentence = f"Stopped at the beginning. Go on with: gadkit train --resume {tmp_path}"
     assert "".join(line.strip() for line in ending).replace(" ", "") == sentence.replace(" ", "")
 
 
