@@ -30,7 +30,7 @@ def folder(tmp_path_factory):
         return subprocess.Popen([*command, str(SCRIPT), str(folder), *jobs], env=variables | more)
 
     alone = start([sys.executable], "one", "one-two@5")
-    together = [start(TORCHRUN, "two", "two-one@5")]
+    together = [start(TORCHRUN, "two", "asked%5", "two-one@5")]
     assert [process.wait(timeout=120) for process in (alone, *together)] == [-signal.SIGKILL, 1]
     assert all(step_of(Run(folder / run).find_checkpoint()) < 5 for run in ("one-two", "two-one"))
     killed = start(TORCHRUN, "two-two@5")
@@ -57,6 +57,10 @@ def test_the_killed_runs_went_on_from_a_checkpoint(folder):
     for run in ("two-two", "two-one", "one-two"):
         steps = [path.name for path in Run(folder / run).checkpoints()]
         assert steps == [path.name for path in Run(folder / "one").checkpoints()]
+
+
+def test_processes_with_slow_steps_stop_after_the_one_in_which_one_of_them_was_asked(folder):
+    assert step_of(Run(folder / "asked").find_checkpoint()) == 5  # where nothing is logged or saved otherwise
 
 
 def test_an_equal_number_of_processes_gives_equal_bits(folder):
