@@ -22,6 +22,8 @@ from gadkit.errors import (
 from gadkit.hookspecs import hookimpl
 
 if TYPE_CHECKING:
+    from gadkit.evaluation.evaluate import evaluate as evaluate
+    from gadkit.evaluation.networks import load_features as load_features
     from gadkit.interfaces.assembler import VideoAssembler as VideoAssembler
     from gadkit.interfaces.dataset import Dataset as Dataset
     from gadkit.interfaces.dataset import Footage as Footage
@@ -31,14 +33,17 @@ if TYPE_CHECKING:
     from gadkit.interfaces.direction import Player as Player
     from gadkit.interfaces.discriminator import Discriminator as Discriminator
     from gadkit.interfaces.discriminator import Logits as Logits
+    from gadkit.interfaces.features import Features as Features
     from gadkit.interfaces.footprint import Footprint as Footprint
     from gadkit.interfaces.generator import Generator as Generator
     from gadkit.interfaces.loss import Loss as Loss
+    from gadkit.interfaces.metric import VideoMetric as VideoMetric
     from gadkit.interfaces.penalty import Critic as Critic
     from gadkit.interfaces.penalty import Penalty as Penalty
     from gadkit.interfaces.spec import VideoSpec as VideoSpec
     from gadkit.interfaces.trainer import Trainer as Trainer
     from gadkit.interfaces.trainer import Training as Training
+    from gadkit.interfaces.weights import Weights as Weights
     from gadkit.randomness import Key as Key
     from gadkit.randomness import Noise as Noise
     from gadkit.runs.folder import Run as Run
@@ -56,6 +61,7 @@ _LAZY = {
     "Dataset": "gadkit.interfaces.dataset",
     "Direction": "gadkit.interfaces.direction",
     "Discriminator": "gadkit.interfaces.discriminator",
+    "Features": "gadkit.interfaces.features",
     "Footage": "gadkit.interfaces.dataset",
     "Footprint": "gadkit.interfaces.footprint",
     "Game": "gadkit.interfaces.direction",
@@ -74,8 +80,12 @@ _LAZY = {
     "Trainer": "gadkit.interfaces.trainer",
     "Training": "gadkit.interfaces.trainer",
     "VideoAssembler": "gadkit.interfaces.assembler",
+    "VideoMetric": "gadkit.interfaces.metric",
     "VideoSpec": "gadkit.interfaces.spec",
+    "Weights": "gadkit.interfaces.weights",
+    "evaluate": "gadkit.evaluation.evaluate",
     "load": "gadkit.runs.loading",
+    "load_features": "gadkit.evaluation.networks",
     "train": "gadkit.runs.training",
     "write_video": "gadkit.video.encode",
 }

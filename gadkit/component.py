@@ -17,7 +17,7 @@ class Component:
         name: The name on the command line: lower-case letters, digits, `-`, `_` and `.`, beginning with a letter.
         summary: One line for `gadkit plugins list`.
         target: Where it lives, `"package.module:Attribute"`; imported when the component is used, never before.
-            For a recipe: `"package:file.toml"`, a file inside that package.
+            For a recipe or a protocol: `"package:file.toml"`, a file inside that package.
         api: The `API_VERSION` that the component was written for, compared before `target` is imported.
         source: Where the idea comes from: a paper, a URL. Empty for what has no source.
     """
@@ -31,12 +31,17 @@ class Component:
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """A kind of component: its hook, and the interface that its targets implement."""
+    """A kind of component: its hook, and the interface that its targets implement; empty for those that are files."""
 
     name: str
     hook: str
     interface: str
     summary: str
+
+    @property
+    def is_file(self) -> bool:
+        """Whether its components are TOML files, not classes."""
+        return not self.interface
 
 
 #: Every kind by name, in the order of `gadkit plugins list`.
@@ -90,6 +95,24 @@ KINDS: dict[str, Kind] = {
             hook="gadkit_datasets",
             interface="gadkit.interfaces.dataset:Dataset",
             summary="where clips come from",
+        ),
+        Kind(
+            name="features",
+            hook="gadkit_features",
+            interface="gadkit.interfaces.features:Features",
+            summary="the fixed networks that videos are measured in",
+        ),
+        Kind(
+            name="metric",
+            hook="gadkit_metrics",
+            interface="gadkit.interfaces.metric:VideoMetric",
+            summary="numbers about sets of videos",
+        ),
+        Kind(
+            name="protocol",
+            hook="gadkit_protocols",
+            interface="",
+            summary="how a number is measured: clips, counts, network, seeds",
         ),
         Kind(
             name="recipe",

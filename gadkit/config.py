@@ -16,11 +16,16 @@ from gadkit.entry import Entry
 from gadkit.errors import ConfigError, nearest
 from gadkit.layers import FORMAT, PARTS, Layer
 from gadkit.registry import Registry
-from gadkit.sections import ClipSettings, RunSettings, VideoSettings
+from gadkit.sections import ClipSettings, EvaluationSettings, RunSettings, VideoSettings
 from gadkit.signature import check, fields_of, settings_of, validate
 
 Precision = Literal["auto", "fp32", "bf16", "fp16", "fp64"]
-_MODELS: dict[str, Any] = {"run": RunSettings, "video": VideoSettings, "clips": ClipSettings}
+_MODELS: dict[str, Any] = {
+    "run": RunSettings,
+    "evaluation": EvaluationSettings,
+    "video": VideoSettings,
+    "clips": ClipSettings,
+}
 
 
 class _Scalars:
@@ -78,6 +83,7 @@ class RunConfig:
         device: `"auto"`, or a device as PyTorch names it.
         precision: Number format of the nets' arithmetic.
         run: How long it goes on, and what it writes when.
+        evaluation: What is measured while it goes on.
         video: The shape of the clips.
         clips: Which clips of the videos.
         data: Where they come from.
@@ -90,6 +96,7 @@ class RunConfig:
     device: str = "auto"
     precision: Precision = "auto"
     run: RunSettings = field(default_factory=RunSettings)
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     video: VideoSettings = field(default_factory=VideoSettings)
     clips: ClipSettings = field(default_factory=ClipSettings)
     data: DataSection = field(default_factory=DataSection)
@@ -191,6 +198,7 @@ class RunConfig:
             "device": self.device,
             "precision": self.precision,
             "run": self.run.model_dump(),
+            "evaluation": self.evaluation.model_dump(),
             "video": self.video.model_dump(),
             "clips": self.clips.model_dump(),
             "data": {

@@ -50,7 +50,8 @@ def record_fault(kind: str, component: Component) -> str:
         )
     if len(component.summary.splitlines()) != 1:
         return f"{label} needs a summary of one line, found {component.summary!r}"
-    pattern, expected = (_FILE_TARGET, "package:file.toml") if kind == "recipe" else (_CLASS_TARGET, "module:Attribute")
+    is_file = KINDS[kind].is_file
+    pattern, expected = (_FILE_TARGET, "package:file.toml") if is_file else (_CLASS_TARGET, "module:Attribute")
     if not pattern.fullmatch(component.target):
         return f"{label} has the target {component.target!r}, expected '{expected}'"
     return ""
@@ -121,12 +122,12 @@ class Entry:
 
         Raises:
             PluginError: The record asks for a newer interface, the import fails, or the target is no such class.
-                For a recipe, always: it has text, not a class.
+                For a recipe or a protocol, always: it has text, not a class.
         """
         if self.cls is not None:
             return self.cls
         label = f"{self.kind} {self.qualified!r}"
-        if self.kind == "recipe":
+        if KINDS[self.kind].is_file:
             raise PluginError(f"{label} is a file of settings, not a class; read its text.")
         if fault := record_fault(self.kind, self.component):
             raise PluginError(f"{self.provider}: {fault}.")
@@ -148,17 +149,17 @@ class Entry:
         return loaded
 
     def text(self) -> str:
-        """The text of a recipe's TOML file.
+        """The text of a recipe's or protocol's TOML file.
 
         Raises:
-            PluginError: The file is missing, not UTF-8, or its package cannot be imported; or this is no recipe.
+            PluginError: The file is missing, not UTF-8, or its package cannot be imported; or this is a class.
         """
         label = f"{self.kind} {self.qualified!r}"
-        if self.kind != "recipe":
+        if not KINDS[self.kind].is_file:
             raise PluginError(f"{label} is a class, not a file of settings; load it.")
         package, _, name = self.component.target.partition(":")
         try:
-            # a plugin file is a module without a package: its recipes lie beside it
+            # a plugin file is a module without a package: its files lie beside it
             folder = self.file.parent if self.file is not None else resources.files(package)
             return folder.joinpath(name).read_bytes().decode("utf-8")
         except KeyboardInterrupt:

@@ -134,6 +134,48 @@ def gadkit_datasets() -> list[Component]:
 
 
 @hookspec
+def gadkit_features() -> list[Component]:
+    """Feature networks: classes that implement `gadkit.Features`, what videos are measured in.
+
+    Example:
+        ```python
+        @hookimpl
+        def gadkit_features():
+            return [Component(name="slowfast", summary="...", target="gadkit_sparkle.slowfast:SlowFast")]
+        ```
+    """
+    raise AssertionError
+
+
+@hookspec
+def gadkit_metrics() -> list[Component]:
+    """Metrics: classes that implement `gadkit.VideoMetric`, numbers about sets of videos.
+
+    Example:
+        ```python
+        @hookimpl
+        def gadkit_metrics():
+            return [Component(name="sharpness", summary="...", target="gadkit_sparkle.metrics:Sharpness")]
+        ```
+    """
+    raise AssertionError
+
+
+@hookspec
+def gadkit_protocols() -> list[Component]:
+    """Protocols: TOML files that fix how a number is measured; `target` is `"package:file.toml"`.
+
+    Example:
+        ```python
+        @hookimpl
+        def gadkit_protocols():
+            return [Component(name="sparkle1k", summary="...", target="gadkit_sparkle:sparkle1k.toml")]
+        ```
+    """
+    raise AssertionError
+
+
+@hookspec
 def gadkit_recipes() -> list[Component]:
     """Recipes: TOML files that choose every part of a run; `target` is `"package:file.toml"`.
 

@@ -15,7 +15,7 @@ from gadkit.tables import LONGEST, parse_toml
 #: The kinds that a run is made of, in the order of `config.toml`.
 PARTS = ("generator", "assembler", "discriminator", "loss", "penalty", "direction", "trainer")
 SCALARS = ("seed", "device", "precision")
-SECTIONS = ("run", "video", "clips", "data", *PARTS)
+SECTIONS = ("run", "evaluation", "video", "clips", "data", *PARTS)
 #: The version of the format of a complete configuration.
 FORMAT = 1
 

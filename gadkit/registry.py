@@ -198,8 +198,8 @@ class Registry:
             PluginError: `cls` does not implement the kind's interface.
         """
         check_kind(kind)
-        if kind == "recipe":
-            raise PluginError("A recipe is a TOML file, not a class: pass its path as the configuration.")
+        if KINDS[kind].is_file:
+            raise PluginError(f"A {kind} is a TOML file, not a class: pass its path.")
         if fault := interface_fault(kind, cls):
             raise PluginError(f"{kind} {getattr(cls, '__name__', cls)!r} {fault}.")
         summary = (cls.__doc__ or cls.__name__).strip().splitlines()[0]

@@ -47,6 +47,27 @@ class RunSettings(BaseModel):
     init_from: Annotated[str, Field(min_length=1)] | None = None
 
 
+class EvaluationSettings(BaseModel):
+    """The section `[evaluation]`: what is measured while a run goes on.
+
+    Args:
+        every: Steps between two evaluations; by default there is none.
+        protocol: How they are made; `quick` takes seconds.
+        metrics: What is measured, in place of the protocol's choice; the first value tells the best checkpoint, where
+            `run.best` does not.
+        features: The networks to measure in, in place of the protocol's.
+        clips: The most clips of each side, in place of the protocol's number.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    every: Annotated[int, Field(gt=0)] | None = None
+    protocol: Annotated[str, Field(min_length=1)] = "quick"
+    metrics: Annotated[list[str], Field(min_length=1)] | None = None
+    features: Annotated[list[str], Field(min_length=1, max_length=2)] | None = None
+    clips: Annotated[int, Field(gt=1)] | None = None
+
+
 class VideoSettings(BaseModel):
     """The section `[video]`: the clips that a run trains on.
 

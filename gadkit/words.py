@@ -13,7 +13,8 @@ def size_text(count: float) -> str:
     if count < 1:
         return "0 B"
     power = min(int(math.log(count, 1024)), 4)
-    return f"{count / 1024**power:.3g} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"
+    value = count / 1024**power
+    return f"{value:.{3 if value < 999.5 else 4}g} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"
 
 
 def duration_text(seconds: float) -> str:

@@ -9,6 +9,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 
 from kills import place, zygote  # noqa: F401
+from small_weights import package_registry, tiny_package, weights_cache  # noqa: F401
 
 
 @pytest.fixture(scope="session", autouse=True)

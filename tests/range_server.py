@@ -13,6 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+_KINDS = {".html": "text/html; charset=utf-8", ".json": "application/vnd.pypi.simple.v1+json"}
+
 
 @dataclass
 class Site:
@@ -114,12 +116,16 @@ def serve(folder: Path, **options: Any) -> Iterator[Site]:
             if site.password and self.headers.get("Authorization") != wanted:
                 return self.answer(401)
             file = site.folder / path
+            if file.is_dir():  # a page of a package registry
+                file = next(file.glob("index.*"), file)
             if not file.is_file():
                 if site.redirect:
                     return self.answer(302, Location=site.redirect + path)
                 return self.answer(404)
             data = file.read_bytes()
             tag = {"ETag": f'"{hashlib.sha256(data).hexdigest()[:16]}"'} if site.tags else {}
+            if kind := _KINDS.get(file.suffix):
+                tag["Content_Type"] = kind
             if not site.ranges or not asked:
                 return self.answer(200, data, **tag)
             if first >= len(data):

@@ -16,10 +16,13 @@ from gadkit import __version__
 from gadkit.cli import console
 from gadkit.cli.data import data_app
 from gadkit.cli.doctor import doctor
+from gadkit.cli.evaluate import evaluate, results
 from gadkit.cli.export import export
 from gadkit.cli.plugins import plugins_app
+from gadkit.cli.report import report
 from gadkit.cli.sample import sample
 from gadkit.cli.train import train
+from gadkit.cli.weights import weights_app
 from gadkit.errors import GadkitError
 
 app = typer.Typer(
@@ -57,10 +60,14 @@ def options(
 
 app.command()(train)
 app.command()(sample)
+app.command()(evaluate)
+app.command()(results)
+app.command()(report)
 app.command()(export)
 app.command()(doctor)
 app.add_typer(data_app, name="data")
 app.add_typer(plugins_app, name="plugins")
+app.add_typer(weights_app, name="weights")
 
 
 def main() -> None:

@@ -144,18 +144,21 @@ def same_command() -> str:
 
 
 @contextmanager
-def shown_progress(doing: str, *, steps: bool = False) -> Iterator[Callable[[int, int, str], None]]:
+def shown_progress(
+    doing: str, *, steps: bool = False, unit: str = "videos"
+) -> Iterator[Callable[[int, int, str], None]]:
     """A function `progress(done, total, name)` that shows itself on standard error: a bar, or a line now and then.
 
     Args:
         doing: What is done to the videos.
         steps: Few steps are counted in place of videos, each with a name worth showing.
+        unit: What is counted otherwise.
     """
     from rich.console import Console
 
     console = Console(stderr=True)
     if not (console.is_terminal and not console.is_dumb_terminal and not os.environ.get("CI")):
-        yield _plain(doing, steps)
+        yield _plain(doing, steps, unit)
         return
     from rich.markup import escape
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -171,7 +174,7 @@ def shown_progress(doing: str, *, steps: bool = False) -> Iterator[Callable[[int
         yield progress
 
 
-def _plain(doing: str, steps: bool) -> Callable[[int, int, str], None]:
+def _plain(doing: str, steps: bool, unit: str) -> Callable[[int, int, str], None]:
     last = time.monotonic()
 
     def progress(done: int, total: int, name: str) -> None:
@@ -180,6 +183,6 @@ def _plain(doing: str, steps: bool) -> Callable[[int, int, str], None]:
             say(f"{doing} {done}/{total}: {name}")
         elif time.monotonic() - last >= PLAIN_SECONDS:
             last = time.monotonic()
-            say(f"{doing} {done}/{total} videos")
+            say(f"{doing} {done}/{total} {unit}")
 
     return progress

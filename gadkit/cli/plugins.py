@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from gadkit.cli.completion import complete_kind
+from gadkit.component import KINDS
 
 if TYPE_CHECKING:
     from gadkit.entry import Entry
@@ -24,7 +25,6 @@ _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object inste
 
 def _complete_name(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     from gadkit.cli.completion import complete
-    from gadkit.component import KINDS
 
     kind = ctx.params.get("kind")
     return complete(kind)(incomplete) if kind in KINDS else []
@@ -79,7 +79,7 @@ def show(
 ) -> None:
     """Show one component: what it does, where it comes from, and its settings."""
     entry = _registry().find(kind, name)
-    if entry.kind == "recipe":
+    if KINDS[entry.kind].is_file:
         text = entry.text()
         if as_json:
             _print_json({**_record(entry), "text": text})

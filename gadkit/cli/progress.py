@@ -86,6 +86,10 @@ class ConsoleReporter(Reporter):
         left = _clock((self._steps - step) / rate)
         self.line(f"step {step}/{self._steps}  {rate:.2f} steps/s  {left} left  {_numbers(values)}")
 
+    def measured(self, step: int, values: dict[str, float], seconds: float) -> None:
+        told = ", ".join(f"{name} {value:.4g}" for name, value in values.items()) or "no finite value"
+        self.line(f"step {step}: measured {told} in {seconds:.1f} s")
+
     def warned(self, step: int, sentence: str) -> None:
         self.line(f"warning: step {step}: {sentence}")
 

@@ -186,6 +186,25 @@ def train(
     checkpoint_every: Annotated[
         str | None, typer.Option(help="Steps between checkpoints, or a time such as 10m.", rich_help_panel=_RUN)
     ] = None,
+    eval_every: Annotated[
+        int | None, typer.Option(help="Steps between quick looks at the distance to the data.", rich_help_panel=_RUN)
+    ] = None,
+    eval_protocol: Annotated[
+        str | None,
+        typer.Option(help="How it is measured then.", autocompletion=complete("protocol"), rich_help_panel=_RUN),
+    ] = None,
+    eval_metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What is measured then; repeatable. The first tells the best checkpoint.",
+            autocompletion=complete("metric"),
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
+    eval_features: Annotated[
+        list[str] | None,
+        typer.Option(help="The network to measure in then.", autocompletion=complete("features"), rich_help_panel=_RUN),
+    ] = None,
     keep: Annotated[int | None, typer.Option(help="Newest checkpoints that stay.", rich_help_panel=_RUN)] = None,
     keep_every: Annotated[
         int | None, typer.Option(help="Checkpoints at multiples of so many steps stay too.", rich_help_panel=_RUN)

@@ -2,12 +2,14 @@
 
 Packs lie in the folder `packs` of the cache, each under its key, so a pack is never stale, only not looked for. Beside
 each lies a note, `KEY.json`, which says where the data lay; its time of change is when the pack was last used. What
-datasets remember of data that are streamed lies in the folder `indexes`, a file a shard, touched when it is used.
+datasets remember of data that are streamed lies in the folder `indexes`, a file a shard, touched when it is used; what
+was measured of data, in the folder `features`, likewise.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -37,6 +39,7 @@ __all__ = ["CachedPack", "Progress", "cache_folder", "clear", "packs", "prepare"
 #: Unfinished packs are kept this long for the run that goes on with them.
 STALE_SECONDS = 7 * 86400.0
 INDEXES = "indexes"
+FEATURES = "features"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,8 +146,8 @@ def clear(
 
     Args:
         keys: Those of these keys, or of the only key that begins so.
-        older_than: Those last used longer than this many seconds ago, and such indexes of streams.
-        everything: All of them, all indexes, and what is remembered of files.
+        older_than: Those last used longer than this many seconds ago, and such indexes of streams and features.
+        everything: All of them, all indexes and features, and what is remembered of files.
         cache: The cache's root; by default `cache_folder()`.
 
     Returns:
@@ -166,7 +169,7 @@ def clear(
     chosen += [cached for cached in present if everything or (before is not None and cached.used < before)]
     chosen = list({cached.folder: cached for cached in chosen}.values())
     removed = [cached for cached in chosen if _remove(cached.folder.with_name(cached.key), cached.folder)]
-    for path in (root / INDEXES).glob("*"):
+    for path in itertools.chain((root / INDEXES).glob("*"), (root / FEATURES).glob("*")):
         if everything or (before is not None and _changed(path) < before):
             with contextlib.suppress(OSError):
                 path.unlink()

@@ -74,6 +74,7 @@ def open_pack(folder: Path, min_frames: int = 1, sources: Sequence[Source] | Non
         columns=[dict(described[video.name].columns) for video in usable],
         skipped=broken + short,
     )
+    store.sizes = [(video.height, video.width) for video in usable]
     told = json.dumps([[video.name, video.sha256] for video in usable])
     store.content = hashlib.sha256(told.encode()).hexdigest()
     return store

@@ -91,8 +91,11 @@ class ClipStore(Store):
         rates: The frame rates in Hz that the videos had, each once; several where footage of several rates is taken as
             one.
         columns: What a table says of each video, `(V,)`.
+        sizes: The sizes (H, W) of the frames that each video was made from, where they are known.
         nbytes: Bytes of all V videos' frames: what a resident copy takes.
     """
+
+    sizes: Sequence[tuple[int, int]] = ()
 
     def __init__(
         self,
@@ -233,6 +236,7 @@ class ClipStore(Store):
             columns=[self.columns[number] for number in numbers],
         )
         store.content = self.content
+        store.sizes = [self.sizes[number] for number in numbers] if self.sizes else ()
         return store
 
     def _locate(self, video: int) -> tuple[Tensor | Shard, int]:

@@ -51,6 +51,10 @@ CHOICES: dict[str, str] = {
     "keep": "run.keep",
     "keep_every": "run.keep_every",
     "init_from": "run.init_from",
+    "eval_every": "evaluation.every",
+    "eval_protocol": "evaluation.protocol",
+    "eval_metric": "evaluation.metrics",
+    "eval_features": "evaluation.features",
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +57,11 @@ class Course:
         self._before = 0.0  # seconds that the run took in earlier processes
         self._saved = -1
         self._best: dict[str, Any] | None = None
+        self._evaluator = session.evaluator
+        self._best_by: str | None = self._settings.best
+        self._best_is: str = self._settings.best_is
+        if self._best_by is None and self._evaluator is not None:
+            self._best_by, self._best_is = self._evaluator.best
         self._met, self._slow = self._began, False
         self._interval = None
         if isinstance(self._settings.checkpoint_every, str):
@@ -92,6 +97,9 @@ class Course:
         session, settings = self._session, self._settings
         last = step == session.steps
         logging, sampling = (step % every == 0 or last for every in (settings.log_every, settings.sample_every))
+        every = session.config.evaluation.every
+        evaluating = every is not None and (step % every == 0 or last)
+        logging = logging or evaluating
         saving = last or (self._interval is None and step % int(settings.checkpoint_every) == 0)
         pulse = logging or sampling or saving or step % PULSE == 0
         if not (pulse or self._slow) and session.engine.world > 1:
@@ -108,7 +116,12 @@ class Course:
             values = self._training.read()
             if bad := [name for name, value in values.items() if not math.isfinite(value)]:
                 return self._go_back(Trouble(step, f"the value {bad[0]} was {values[bad[0]]}")), False
-            self._log(step, values)
+            clocks = {"seconds": self._seconds(), "waited": self._session.clips.waited}
+            if evaluating:
+                measured, clocks["evaluated"] = self._evaluate(step)
+                saving = self._judge(step, measured) or saving
+                values = {**values, **measured}
+            self._log(step, values, clocks)
         if sampling or late:
             self._writer.sample(step, self._training.models)
         if saving:
@@ -124,19 +137,34 @@ class Course:
         writes = self._interval is not None and self._session.engine.main
         return writes and time.monotonic() - self._saved_at >= (self._interval or 0.0)
 
-    def _log(self, step: int, values: dict[str, float]) -> None:
-        clocks = {"seconds": self._seconds(), "waited": self._session.clips.waited}
+    def _log(self, step: int, values: dict[str, float], clocks: dict[str, float]) -> None:
         self._writer.log(step, values, clocks)
-        if self._settings.best in values:
-            self._judge(step, values[self._settings.best])
+        self._judge(step, values)
         for kind, sentence in self._health.see(step, values):
             self._writer.event(step, "warning", sentence, kind=kind)
 
-    def _judge(self, step: int, value: float) -> None:
-        """Keeps the best value so far; the checkpoint that goes with it is the next one."""
-        sign = -1 if self._settings.best_is == "highest" else 1
-        if self._best is None or sign * value < sign * self._best["value"]:
-            self._best = {"step": None, "metric": self._settings.best, "value": value, "logged": step}
+    def _evaluate(self, step: int) -> tuple[dict[str, float], float]:
+        """What is measured of the model as it is, in every process the same, and the seconds that it took."""
+        session, began = self._session, time.monotonic()
+        found: dict[str, float] = {}
+        if self._evaluator is not None and session.run is not None:
+            found = self._evaluator.measure(step, self._training.models)
+        found = session.engine.share(found if session.engine.main else None)
+        seconds = time.monotonic() - began
+        if session.engine.main:
+            session.reporter.measured(step, found, seconds)
+        return found, seconds
+
+    def _judge(self, step: int, values: Mapping[str, float]) -> bool:
+        """Keeps the best value so far; the checkpoint that goes with it is the next one. Whether this is the best."""
+        value = None if self._best_by is None else values.get(self._best_by)
+        if value is None:
+            return False
+        sign = -1 if self._best_is == "highest" else 1
+        if self._best is not None and sign * value >= sign * self._best["value"]:
+            return False
+        self._best = {"step": None, "metric": self._best_by, "value": value, "logged": step}
+        return True
 
     def _seconds(self) -> float:
         return self._before + time.monotonic() - self._began
@@ -180,7 +208,7 @@ class Course:
                 f"{checkpoint}: does not fit the parts as they are installed now "
                 f"({' '.join(str(error).split())[:200]}); install the versions that environment.json names."
             ) from error
-        self._saved, self._best = facts.step, self._writer.tidy(facts.best)
+        self._saved, self._best = facts.step, self._writer.tidy(facts.best, self._best_by)
         self._health = Health()
         if session.run is not None:
             for line in session.run.read_log():

@@ -17,7 +17,8 @@ from gadkit.errors import RunError
 from gadkit.words import duration_text
 
 _LOCK = ".lock"
-_OWNER = ".owner.json"
+#: Who holds it leaves word in this file, until the end.
+OWNER = ".owner.json"
 #: What a file system says that knows no locks.
 _WITHOUT = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
 
@@ -53,7 +54,7 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         with suppress(OSError):
-            (folder / _OWNER).unlink(missing_ok=True)
+            (folder / OWNER).unlink(missing_ok=True)
         lock.release()
 
 
@@ -61,12 +62,12 @@ def _sign(folder: Path) -> None:
     """Leaves word of who holds the lock; for the message alone."""
     with suppress(OSError):
         owner = {"process": os.getpid(), "machine": platform.node(), "since": time.time()}
-        (folder / _OWNER).write_text(json.dumps(owner), encoding="utf-8")
+        (folder / OWNER).write_text(json.dumps(owner), encoding="utf-8")
 
 
 def _owner(folder: Path) -> str:
     try:
-        owner = json.loads((folder / _OWNER).read_text(encoding="utf-8"))
+        owner = json.loads((folder / OWNER).read_text(encoding="utf-8"))
         since = duration_text(max(1, round(time.time() - float(owner["since"]))))
         return f" by process {int(owner['process'])} on {owner['machine']}, for {since}"
     except (OSError, ValueError, TypeError, KeyError):

@@ -45,6 +45,9 @@ class Reporter:
     def logged(self, step: int, values: dict[str, float]) -> None:
         """A line was logged."""
 
+    def measured(self, step: int, values: dict[str, float], seconds: float) -> None:
+        """The model was measured as it is; the values by name, and the seconds that it took."""
+
     def warned(self, step: int, sentence: str) -> None:
         """Something happened that is worth knowing, between two steps."""
 

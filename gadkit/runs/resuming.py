@@ -25,7 +25,17 @@ _FIXED = ("generator", "assembler", "discriminator", "video.height", "video.widt
 _FIXED_USES = ("direction.use", "trainer.use")
 #: Sections and keys that change nothing of what is computed, or whose meaning is compared otherwise: the videos by
 #: their content, plugin files by their hash.
-_SAFE = ("format", "recipe", "device", "run", "plugins", "clips.resident", "trainer.accumulate", "data.path")
+_SAFE = (
+    "format",
+    "recipe",
+    "device",
+    "run",
+    "evaluation",
+    "plugins",
+    "clips.resident",
+    "trainer.accumulate",
+    "data.path",
+)
 #: What began the run: it has other weights by now.
 _UNSAFE = ("run.init_from",)
 

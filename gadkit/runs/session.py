@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from gadkit.config import RunConfig
 from gadkit.engine.clips import Clips
@@ -21,11 +21,15 @@ from gadkit.interfaces.spec import VideoSpec
 from gadkit.interfaces.trainer import Training
 from gadkit.randomness import Key
 from gadkit.registry import Registry
+from gadkit.report.live import LiveReport
 from gadkit.runs.attempt import Attempt
 from gadkit.runs.background import Background
 from gadkit.runs.course import Course
 from gadkit.runs.folder import Run, step_of
 from gadkit.runs.reporter import Reporter
+
+if TYPE_CHECKING:
+    from gadkit.evaluation.watching import Evaluator
 
 
 @dataclass(kw_only=True)
@@ -46,6 +50,8 @@ class Session:
         reporter: Whoever watches.
         background: Where files are written while training goes on.
         attempt: Which try of the run this is.
+        page: What writes the run's page, in the process that writes.
+        evaluator: What measures while the run goes on, where it asks for that.
         watch: What looks for numbers that are not finite, while a course is under way. A trainer that gives it its
             losses and gradients learns which was the first.
     """
@@ -64,6 +70,8 @@ class Session:
     stop: threading.Event = field(default_factory=threading.Event)
     background: Background = field(default_factory=Background)
     attempt: Attempt = field(default_factory=Attempt)
+    page: LiveReport | None = None
+    evaluator: Evaluator | None = None
     watch: Watch | None = None
 
     @property

@@ -58,5 +58,14 @@ def _training(sources: Sequence[Source], config: RunConfig) -> Sequence[Source]:
             f"clips.held_out: found {fraction:g}, but {config.data.use} has no end and can hold nothing out; set it to "
             "0, and take data.seed for other videos."
         )
-    out = held_out([each.name for each in sources], [each.columns for each in sources], config.clips.group, fraction)
-    return [source for source, left in zip(sources, out, strict=True) if not left]
+    return select_split(sources, config.clips.group, fraction, "training")
+
+
+def select_split(sources: Sequence[Source], group: str, fraction: float, part: str) -> Sequence[Source]:
+    """The videos of a part, `training` or `held-out`.
+
+    Raises:
+        DataError: A video has no group, or a part would be empty.
+    """
+    out = held_out([each.name for each in sources], [each.columns for each in sources], group, fraction)
+    return [source for source, left in zip(sources, out, strict=True) if left == (part == "held-out")]

@@ -24,6 +24,7 @@ from gadkit.interfaces.spec import VideoSpec
 from gadkit.interfaces.trainer import Trainer
 from gadkit.randomness import Key, seeded
 from gadkit.registry import Registry, get_registry
+from gadkit.report.live import LiveReport
 from gadkit.runs.attempt import Attempt, rewound
 from gadkit.runs.choices import resolve_config
 from gadkit.runs.environment import algorithms, environment
@@ -142,6 +143,11 @@ def train(
             if going_on is not None:
                 going_on.tell(plan, described)
             reporter.plan(plan)
+            described["plan"] = {"facts": dict(plan.facts), "warnings": plan.warnings}
+        if session.config.evaluation.every is not None:  # before there is a folder, for much of it can be refused
+            from gadkit.evaluation.watching import Evaluator  # imports torchmetrics, which takes seconds
+
+            session.evaluator = Evaluator(session)
         if dry_run:
             session.steps = session.step + 1
         elif engine.main:
@@ -156,6 +162,7 @@ def train(
 def _begin(run: Run, session: Session, described: dict[str, Any], going_on: GoingOn | None) -> None:
     """Puts a run's folder into the state in which its course begins."""
     session.run = run
+    session.page = LiveReport(run, lambda text: session.reporter.warned(session.step, text))
     if going_on is not None:  # before the configuration is another: who is cut off between the two notes it again
         run.write_log(rewound(run.read_log(), session.step, session.attempt))
         going_on.record(run)
@@ -214,6 +221,8 @@ def _fit(session: Session, trainer: Trainer, footprint: Footprint | None) -> Out
         if run is not None:
             there = run.checkpoints()
             last = step_of(there[-1]) if there else 0
+            if session.page is not None:
+                session.page.refresh(reason)
             registry.notify("gadkit_run_ended", folder=run.path, step=last, reason=reason)
             session.reporter.ended(run.path, last, reason)
     return Outcome(path=run.path if run else None, reason=reason)

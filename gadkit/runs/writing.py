@@ -37,6 +37,11 @@ class Writer:
     def __init__(self, session: Session) -> None:
         self._session = session
 
+    def _page(self) -> None:
+        """Writes the run's page anew, where it is time."""
+        if (page := self._session.page) is not None:
+            page.refresh()
+
     def log(self, step: int, values: Mapping[str, float], clocks: Mapping[str, float]) -> None:
         """Logs the numbers of a step: to the run's log, to whoever watches, to trackers.
 
@@ -88,14 +93,16 @@ class Writer:
                 run.write_text(BEST, json.dumps(best) + "\n")
             run.prune(settings, None if best is None else best["step"])
             session.reporter.wrote(path)
+            self._page()
 
         session.background.submit(write)
 
-    def tidy(self, best: dict[str, Any] | None) -> dict[str, Any] | None:
+    def tidy(self, best: dict[str, Any] | None, best_by: str | None) -> dict[str, Any] | None:
         """Makes the folder what it was when the checkpoint to go on from had been saved, also where that was cut off.
 
         Args:
             best: The best checkpoint, as it was then.
+            best_by: The value by which the best is told now.
 
         Returns:
             It, or `None` where it is another value's or is not there any more.
@@ -105,7 +112,7 @@ class Writer:
             return best
         for cut_off in run.samples_path(0).parent.glob(".step-*"):
             cut_off.unlink(missing_ok=True)
-        if best is not None and (best["metric"] != settings.best or not run.checkpoint_path(best["step"]).is_dir()):
+        if best is not None and (best["metric"] != best_by or not run.checkpoint_path(best["step"]).is_dir()):
             best = None
         if best is None:
             (run.path / BEST).unlink(missing_ok=True)
@@ -133,6 +140,7 @@ class Writer:
                 grid = shown.grid(settings.run.samples, length, seed=settings.seed)
                 write_video(path, grid, video.fps, length=length)
             session.registry.notify("gadkit_samples_written", folder=run.path, step=step, path=path)
+            self._page()
             session.reporter.wrote(path)
 
         session.background.submit(write)

@@ -2,52 +2,27 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gadkit.pages.document import document as document_page
+from gadkit.pages.document import fact_cards, plain, section
+from gadkit.pages.files import write_whole
 from gadkit.survey.measure import Measure, Survey, Surveyed, spread
-from gadkit.survey.sheet import write_whole
-from gadkit.words import count_text, duration_text, printable, rate_text, size_text
+from gadkit.words import count_text, duration_text, rate_text, size_text
 
 #: The most clips that play on a page, and names that one of its lists shows.
 CLIPS = 24
 _NAMES = 1000
 
 _STYLE = """
-:root { color-scheme: light dark; --ink: #1c1e21; --soft: #5f6368; --paper: #fff; --card: #f4f5f7; --line: #dfe1e5;
-  --bar: #4a7fd6; --warn: #8a5a00; --bad: #b3261e }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e7e9; --soft: #a0a4ab; --paper: #16181b; --card: #212429;
-  --line: #363a41; --bar: #6f9df0; --warn: #f0b95a; --bad: #f28b82 } }
-* { box-sizing: border-box }
-body { margin: 0 auto; max-width: 70rem; padding: 1.5rem 1rem 4rem; background: var(--paper); color: var(--ink);
-  font: 16px/1.5 system-ui, sans-serif }
-h1 { font-size: 1.5rem; margin: 0; overflow-wrap: anywhere }
-h2 { font-size: 1.1rem; margin: 2.2rem 0 .6rem }
-p { margin: .3rem 0 }
-.whole { white-space: nowrap }
-.soft { color: var(--soft) }
-.facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); gap: .6rem; margin: 1rem 0 }
-.fact { background: var(--card); border-radius: .5rem; padding: .6rem .8rem }
-.fact b { display: block; font-size: 1.35rem; font-weight: 600 }
 .clips { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: .8rem; align-items: start }
-figure { margin: 0; background: var(--card); border-radius: .5rem; overflow: hidden }
 figure img { display: block; width: 100%; height: auto }
 figure.small img { image-rendering: pixelated }
 figcaption { padding: .3rem .5rem .45rem; font-size: .8rem; line-height: 1.35; overflow-wrap: anywhere }
-table { border-collapse: collapse; width: 100%; font-size: .9rem }
-td, th { text-align: left; padding: .25rem .7rem .25rem 0; border-bottom: 1px solid var(--line); vertical-align: top }
-td.name { overflow-wrap: anywhere; min-width: 8rem; max-width: 26rem }
-td.number { text-align: right; white-space: nowrap; width: 1% }
 td.wide { width: 45% }
-.bar { display: block; height: .8rem; min-width: 2px; border-radius: 2px; background: var(--bar) }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(19rem, 1fr)); gap: 0 2.5rem }
-li { margin: .2rem 0; overflow-wrap: anywhere }
-.warn::marker, .warn b { color: var(--warn) }
-.bad { color: var(--bad) }
-details > summary { cursor: pointer; color: var(--soft) }
-code { background: var(--card); border-radius: .3rem; padding: .15rem .4rem; font-size: .9rem; overflow-wrap: anywhere }
 svg { display: block; width: 100%; height: 7rem }
 rect { fill: var(--bar) }
 """
@@ -62,8 +37,8 @@ def page(title: str, found: Survey, document: Mapping[str, Any]) -> str:
         document: Its findings (`gadkit.survey.findings`), with `dataset` and `next` added.
     """
     body = [
-        f"<h1>{_text(title)}</h1>",
-        f'<p class="soft">{_text(document["dataset"]["summary"])} ({_text(document["dataset"]["name"])})'
+        f"<h1>{plain(title)}</h1>",
+        f'<p class="soft">{plain(document["dataset"]["summary"])} ({plain(document["dataset"]["name"])})'
         f"{_sampled(document)}</p>",
         _facts(document),
         _clips(found),
@@ -78,26 +53,14 @@ def page(title: str, found: Survey, document: Mapping[str, Any]) -> str:
         _histogram("Lengths in seconds", document["lengths"]["seconds"], duration_text),
         _bars("Classes", [(each["name"], each["videos"]) for each in document["labels"]["classes"]]),
         "</div>",
-        f"<h2>Next</h2><p><code>{_text(document['next'])}</code></p>" if document["next"] else "",
+        f"<h2>Next</h2><p><code>{plain(document['next'])}</code></p>" if document["next"] else "",
     ]
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
-        "style-src 'unsafe-inline'\">"
-        f"<title>{_text(title)}</title><style>{_STYLE}</style></head>\n<body>\n"
-        + "\n".join(body)
-        + "\n</body></html>\n"
-    )
+    return document_page(title, body, style=_STYLE)
 
 
 def write_page(path: Path, title: str, found: Survey, document: Mapping[str, Any]) -> None:
     """Writes `page`; raises `RunError` where it cannot be written."""
     write_whole(path, page(title, found, document).encode("utf-8"))
-
-
-def _text(text: object) -> str:
-    return html.escape(printable(str(text)))
 
 
 def _sampled(document: Mapping[str, Any]) -> str:
@@ -124,11 +87,7 @@ def _facts(document: Mapping[str, Any]) -> str:
             f"of decoding to pack it, with {count_text(pack['workers'], 'worker')} (estimate)",
         ),
     ]
-    return (
-        '<div class="facts">'
-        + "".join(f'<div class="fact"><b>{_text(value)}</b>{_text(name)}</div>' for value, name in facts)
-        + "</div>"
-    )
+    return fact_cards(facts)
 
 
 def _clips(found: Survey) -> str:
@@ -145,11 +104,11 @@ def _clips(found: Survey) -> str:
 
 def _figure(video: Surveyed, measure: Measure, small: str, span: int) -> str:
     """One clip; its first frame alone where motion is unwelcome."""
-    name = _text(video.source.name)
+    name = plain(video.source.name)
     size = f"{measure.width}×{measure.height}"
     told = [size, rate_text(measure.fps), duration_text(measure.seconds)] + ["too short"] * (measure.kept < span)
-    facts = ", ".join(f'<span class="whole">{_text(fact)}</span>' for fact in told)
-    label = "" if video.source.label is None else f"{_text(video.source.label)}, "
+    facts = ", ".join(f'<span class="whole">{plain(fact)}</span>' for fact in told)
+    label = "" if video.source.label is None else f"{plain(video.source.label)}, "
     still = f"data:image/png;base64,{measure.stills[0]}"
     return (
         f'<figure{small}><picture><source media="(prefers-reduced-motion: reduce)" srcset="{still}">'
@@ -159,29 +118,29 @@ def _figure(video: Surveyed, measure: Measure, small: str, span: int) -> str:
 
 
 def _warnings(warnings: Iterable[Mapping[str, Any]]) -> str:
-    return "".join(f'<li class="warn">{_text(warning["text"])}{_names(warning["names"])}</li>' for warning in warnings)
+    return "".join(f'<li class="warn">{plain(warning["text"])}{_names(warning["names"])}</li>' for warning in warnings)
 
 
 def _names(names: Sequence[str]) -> str:
     if not names:
         return ""
     rest = f", and {len(names) - _NAMES:,} more" if len(names) > _NAMES else ""
-    return f"<details><summary>which</summary>{_text(', '.join(names[:_NAMES]))}{rest}</details>"
+    return f"<details><summary>which</summary>{plain(', '.join(names[:_NAMES]))}{rest}</details>"
 
 
 def _listed(title: str, items: str) -> str:
-    return f"<h2>{title}</h2><ul>{items}</ul>" if items else ""
+    return section(title, f"<ul>{items}</ul>" if items else "")
 
 
 def _reasons(title: str, videos: Sequence[Mapping[str, str]], style: str) -> str:
     if not videos:
         return ""
     rows = "".join(
-        f'<tr><td class="name">{_text(video["name"])}</td><td>{_text(video["reason"])}</td></tr>'
+        f'<tr><td class="name">{plain(video["name"])}</td><td>{plain(video["reason"])}</td></tr>'
         for video in videos[:_NAMES]
     )
     rest = f'<p class="soft">and {len(videos) - _NAMES:,} more</p>' if len(videos) > _NAMES else ""
-    return f'<h2 class="{style}">{title}: {len(videos):,}</h2><table>{rows}</table>{rest}'
+    return section(f"{title}: {len(videos):,}", f"<table>{rows}</table>{rest}", style)
 
 
 def _bars(title: str, counts: Sequence[tuple[str, int]], most: int = 20) -> str:
@@ -189,7 +148,7 @@ def _bars(title: str, counts: Sequence[tuple[str, int]], most: int = 20) -> str:
         return ""
     largest = max(count for _, count in counts)
     rows = "".join(
-        f'<tr><td class="name">{_text(name)}</td><td class="number">{count:,}</td><td class="wide">'
+        f'<tr><td class="name">{plain(name)}</td><td class="number">{count:,}</td><td class="wide">'
         f'<span class="bar" style="width:{100 * count / largest:.1f}%"></span></td></tr>'
         for name, count in counts[:most]
     )
@@ -204,11 +163,11 @@ def _histogram(title: str, values: Mapping[str, Any] | None, say: Any) -> str:
     words = f"{say(values['min'])} to {say(values['max'])}, median {say(values['median'])}"
     counts = values["histogram"]
     if len(counts) == 1:
-        return f"<section><h2>{title}</h2><p>{_text(words)}</p></section>"
+        return f"<section><h2>{title}</h2><p>{plain(words)}</p></section>"
     rects = "".join(
         f'<rect x="{number + 0.05}" width="0.9" y="{1 - count / max(counts):.4f}" height="{count / max(counts):.4f}">'
         f"<title>{count:,}</title></rect>"
         for number, count in enumerate(counts)
     )
     picture = f'<svg viewBox="0 0 {len(counts)} 1" preserveAspectRatio="none" role="img">{rects}</svg>'
-    return f'<section><h2>{title}</h2>{picture}<p class="soft">{_text(words)}</p></section>'
+    return f'<section><h2>{title}</h2>{picture}<p class="soft">{plain(words)}</p></section>'

@@ -5,14 +5,12 @@ from __future__ import annotations
 import base64
 import io
 import math
-import os
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from gadkit.errors import RunError
+from gadkit.pages.files import write_whole
 from gadkit.survey.measure import Survey
 from gadkit.words import printable
 
@@ -69,19 +67,6 @@ def write_sheet(path: Path, found: Survey) -> bool:
     paper.save(buffer, "PNG", optimize=True)
     write_whole(path, buffer.getvalue())
     return True
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file that appears when it is whole; raises `RunError` where it cannot be written."""
-    temporary = path.with_name(f".{uuid.uuid4().hex}")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise RunError(
-            f"{path} cannot be written: {error.strerror or error}; check the free space and the rights of its folder."
-        ) from error
 
 
 def _picture(still: str, size: tuple[int, int]) -> Image.Image:

@@ -17,13 +17,16 @@ from gadkit.testing.conformance import (
     check_penalty,
 )
 from gadkit.testing.datasets import check_dataset
+from gadkit.testing.measures import check_features, check_metric
 
 __all__ = [
     "CHECKS",
     "check_assembler",
     "check_dataset",
     "check_discriminator",
+    "check_features",
     "check_generator",
     "check_loss",
+    "check_metric",
     "check_penalty",
 ]

@@ -14,11 +14,11 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("gadkit.__main__",),
     ("gadkit.cli",),
     ("gadkit.testing",),
-    ("gadkit.runs", "gadkit.transfer", "gadkit.doctor", "gadkit.survey"),
+    ("gadkit.runs", "gadkit.transfer", "gadkit.doctor", "gadkit.survey", "gadkit.evaluation", "gadkit.report"),
     ("gadkit.engine",),
     ("gadkit.registry", "gadkit.discovery", "gadkit.entry", "gadkit.layers", "gadkit.config"),
-    ("gadkit.data",),
-    ("gadkit.video", "gadkit.signature", "gadkit.checkpoints"),
+    ("gadkit.data", "gadkit.weights"),
+    ("gadkit.video", "gadkit.signature", "gadkit.checkpoints", "gadkit.pages"),
     ("gadkit.interfaces",),
     (
         "gadkit.sections",
@@ -36,7 +36,14 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 UPWARD_TYPES = {("gadkit.interfaces.trainer", "gadkit.runs.session")}
 
 #: Public beside the names of `gadkit.__all__`: what plugins may import as modules.
-PUBLIC_MODULES = ("gadkit.data", "gadkit.engine", "gadkit.randomness", "gadkit.testing", "gadkit.video")
+PUBLIC_MODULES = (
+    "gadkit.data",
+    "gadkit.engine",
+    "gadkit.randomness",
+    "gadkit.testing",
+    "gadkit.video",
+    "gadkit.weights",
+)
 
 #: `(module, name)` of the uses that are meant, each for a reason: `--plugin my.py` runs the file that its user names,
 #: and runs the bytes that were hashed.

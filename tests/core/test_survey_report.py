@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-import html.parser
 import io
 
 import numpy as np
 import pytest
+from page_reader import Page
 from PIL import Image
 
 from gadkit.errors import RunError
@@ -188,30 +188,13 @@ def about(document, summary="all there is"):
     return document | {"dataset": {"name": "videos", "summary": summary}, "next": "gadkit train"}
 
 
-class Reader(html.parser.HTMLParser):
-    """What a browser makes of a page: its tags, what they load, and its text."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.loaded, self.text = set(), [], ""
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.add(tag)
-        self.loaded += [value for name, value in attrs if name in ("src", "href", "srcset", "data", "xlink:href")]
-        assert not any(name.startswith("on") for name, _ in attrs)
-
-    def handle_data(self, data):
-        self.text += data
-
-
 def test_a_page_takes_any_text_loads_nothing_and_runs_nothing():
     clip = {"clip": still("red"), "stills": (still("red"),) * 3}
     measures = {EVIL: usual(**clip, plain=True), EVIL + "2": EVIL, EVIL + "3": usual(kept=1, digest="3")}
     found = survey_of(measures, labels=dict.fromkeys(measures, EVIL))
     text = page(EVIL, found, about(findings(found), EVIL))
     text.encode("utf-8")
-    read = Reader(text)
+    read = Page(text)
     assert not read.tags & {"script", "link", "iframe", "object", "embed", "form", "base"}
     assert read.loaded
     assert all(value.startswith("data:image/") for value in read.loaded)
@@ -294,7 +277,9 @@ def test_durations_read_as_people_say_them(seconds, text):
 
 
 def test_sizes_and_counts_read_as_people_say_them():
-    assert [size_text(value) for value in (0, 1, 1536, 590 << 20)] == ["0 B", "1 B", "1.5 KiB", "590 MiB"]
+    assert [size_text(value) for value in (0, 1, 1536, 1010 << 10, 590 << 20)] == [
+        *("0 B", "1 B", "1.5 KiB", "1010 KiB", "590 MiB")
+    ]
     assert (count_text(1, "class", "classes"), count_text(1200, "video")) == ("1 class", "1,200 videos")
 
 

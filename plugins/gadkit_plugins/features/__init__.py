@@ -1,0 +1,1 @@
+"""Feature networks: what videos are measured in."""

@@ -1,0 +1,1 @@
+"""Protocols: the TOML files beside this module."""
