@@ -34,7 +34,7 @@ import torch
 from damages import DAMAGES, damaged
 from torch import Tensor
 
-from gadkit import Key
+from gadkit import GadkitError, Key
 from gadkit.data.blueprint import Blueprint
 from gadkit.data.cache import prepare
 from gadkit.evaluation.networks import Network, open_network
@@ -190,12 +190,10 @@ def climb(vectors: Vectors, parts: tuple[Half, Half], resamplings: int, share: f
         table[name] = {}
         for metric, found in values.items():
             rises = [value - floor for value, floor in zip(found, drawn[FLOOR][metric], strict=True)]
-            mean, floor = statistics.fmean(found), statistics.fmean(drawn[FLOOR][metric])
             noise = max(statistics.stdev(rises), statistics.stdev(drawn[FLOOR][metric]))
             table[name][metric] = {
-                "mean": mean,
+                "mean": statistics.fmean(found),
                 "std": statistics.stdev(found),
-                "ratio": mean / floor,
                 "rise": statistics.fmean(rises) / noise,  # in standard deviations, of the larger kind
                 "values": found,
             }
@@ -227,9 +225,10 @@ def markdown(report: dict[str, Any]) -> str:
     ]
     for name, row in sorted(report["rungs"].items(), key=lambda item: item[1]["fvd"]["mean"]):
         fvd, kvd = row["fvd"], row["kvd"]
+        ratio = fvd["mean"] / report["rungs"][FLOOR]["fvd"]["mean"]
         rise = "–" if name == FLOOR else f"{fvd['rise']:.1f}"
         lines.append(
-            f"| {name} | {fvd['mean']:.4g} ± {fvd['std']:.2g} | {fvd['ratio']:.2f} | {rise} "
+            f"| {name} | {fvd['mean']:.4g} ± {fvd['std']:.2g} | {ratio:.2f} | {rise} "
             f"| {kvd['mean']:.3g} ± {kvd['std']:.2g} |"
         )
     return "\n".join([*lines, "", *(f"{what}: {'yes' if held else 'NO'}" for what, held in report["verdict"].items())])
@@ -263,12 +262,17 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--json", type=Path, help="write the numbers there, and the vectors beside it")
     options = parser.parse_args(arguments)
+    if options.resamplings < 2 or not 0 < options.share < 1:
+        parser.error("a spread takes at least 2 --resamplings, and a --share between 0 and 1")
+    network = open_network(get_registry(), options.features, device=options.device)
+    fewest, most = network.net.frames
+    if network.net.of != "clip" or not fewest <= options.frames <= (most or options.frames):
+        parser.error(f"{options.features} describes a {network.net.of} of {fewest} to {most or 'any number of'} frames")
     if options.pieces:
         clips, units = squares_of_pieces(options.data, options.resolution, options.frames)
     else:
         clips, units = one_a_video(options.data, options.resolution, options.frames, options.seed)
     parts = halves(clips, units, options.clips, options.seed)
-    network = open_network(get_registry(), options.features, device=options.device)
     origin = _origin(network, parts, options.seed)
     file = options.json.with_suffix(".npz") if options.json else None
     vectors = Vectors(network, file, origin, options.batch)
@@ -294,4 +298,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except GadkitError as error:
+        sys.exit(f"ladder: {error}")

@@ -171,7 +171,7 @@ class Evaluation:
             clips,
             settings,
             extractors,
-            cached=not isinstance(subject, ModelSubject),
+            cached=subject.kept,
             progress=None if watch is None else lambda done, total: watch(side, done, total),
         )
         if side != "generated":

@@ -59,8 +59,10 @@ class Measure:
         return f"{self.of} {LOGITS}" if self.cls.rows_from == "logits" else self.of
 
     def make(self) -> VideoMetric:
-        """An empty metric."""
-        return self.cls(**self.settings)
+        """An empty metric, of this process alone: while a run goes on, the others are not asked for theirs."""
+        metric = self.cls(**self.settings)
+        metric.distributed_available_fn = _alone
+        return metric
 
     def label(self, value: str, networks: Mapping[str, Network]) -> str:
         """A value's name with its network's: `"fvd[i3d]"`."""
@@ -97,6 +99,10 @@ def _key(cls: type[Any], told: list[Any]) -> str | None:
         except (OSError, TypeError):
             return None
     return json.dumps([told, code], sort_keys=True, default=str)
+
+
+def _alone() -> bool:
+    return False
 
 
 def _slot(kind: str, name: str, of: str) -> str:

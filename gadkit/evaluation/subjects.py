@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from gadkit.errors import ConfigError, DataError
 from gadkit.evaluation.clips import ClipList, choose_clips, first_frames, whole
 from gadkit.evaluation.protocol import ProtocolSettings
 from gadkit.evaluation.resizing import resize
-from gadkit.interfaces.dataset import ENDLESS
+from gadkit.interfaces.dataset import ENDLESS, Source
 from gadkit.runs.model import Model
 from gadkit.runs.opening import Opened
 from gadkit.runs.stores import select_split
@@ -37,10 +38,12 @@ class Subject(ABC):
     Attributes:
         name: What they are called where they are shown.
         content: What tells them from others: a hash.
+        kept: Whether `content` tells everything, so that what was found of these videos holds for all of that content.
     """
 
     name: str
     content: str
+    kept: bool = True
 
     @property
     def called(self) -> str:
@@ -85,6 +88,7 @@ class ModelSubject(Subject):
         self.model = model
         self.name = name
         self.step = step
+        self.kept = False  # its videos are measured once
         states = {"generator": model.generator.state_dict(), "assembler": model.assembler.state_dict()}
         weights = digest({f"{part}.{key}": value for part, state in states.items() for key, value in state.items()})
         told = json.dumps([weights, model.document and {key: model.document[key] for key in states}], sort_keys=True)
@@ -247,13 +251,23 @@ class DataSubject(Subject):
             if self._split is not None and self._split.fraction:
                 sources = select_split(sources, self._split.group, self._split.fraction, self._split.part)
             store = open_stream(dataset, sources, geometry, min_frames=span)
-            told = [source.name for source in sources] if len(sources) <= ENDLESS else [repr(self._opened.settings)]
-            store.content = hashlib.sha256(json.dumps([type(dataset).__name__, *told]).encode()).hexdigest()
+            store.content = self._told(sources)
+            self.kept = self._opened.blueprint is not None and not isinstance(self._opened.blueprint.path, str)
         self._store, self._decoded = store, geometry
         # the names, because parts of a set have the content of the whole
         names = store.names if isinstance(store, ClipStore) else []
         identity = [store.content, names, geometry.to_dict(), self._stride]
         self.content = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+
+    def _told(self, sources: Sequence[Source]) -> str:
+        """What tells the videos of a stream from others, without reading them: a hash."""
+        entry, files = self._opened.entry, []
+        names = [source.name for source in sources] if len(sources) <= ENDLESS else []
+        for file in dict.fromkeys(file for source in sources for file in source.files) if names else ():
+            with contextlib.suppress(OSError):  # who opens the video says that it is gone
+                files.append([file.name, file.stat().st_size, file.stat().st_mtime_ns])
+        told = [entry.qualified, entry.version, entry.sha256, dict(self._opened.settings), names, files]
+        return hashlib.sha256(json.dumps(told, default=str).encode()).hexdigest()
 
     def _check_sizes(self, store: ClipStore, settings: ProtocolSettings) -> None:
         """Frames "as they are" have one size."""

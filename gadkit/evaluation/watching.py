@@ -60,8 +60,9 @@ class Evaluator:
                     subject.open(settings, session.video.height, session.video.width, progress)
                 except DataError as error:
                     raise DataError(
-                        f"evaluation.protocol: {wanted.protocol} measures clips of {count_text(settings.frames, 'frame')}, "
-                        f"and of these {error} Or take another protocol with --eval-protocol."
+                        f"evaluation.protocol: {wanted.protocol} measures clips of "
+                        f"{count_text(settings.frames, 'frame')}, and of these {error} Or take another protocol with "
+                        "--eval-protocol."
                     ) from error
         self._session = session
         self._evaluation = Evaluation(
@@ -81,7 +82,8 @@ class Evaluator:
         """The value by which checkpoints are told apart, and whether its `lowest` or `highest` is best."""
         for measure in self._evaluation.measures:
             for name, better in measure.cls.best.items():
-                return measure.label(name, self._evaluation.networks), better
+                if better is not None:
+                    return measure.label(name, self._evaluation.networks), better
         return None, "lowest"
 
     def measure(self, step: int, models: Mapping[str, nn.Module]) -> dict[str, float]:

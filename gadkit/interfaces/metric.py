@@ -69,7 +69,7 @@ class VideoMetric(Metric, ABC):
         needs_training: Whether it compares with the training clips too, beside the real ones, which then are held out.
         needs_real: Whether it compares with real clips at all.
         fewest: The fewest clips of each side.
-        best: Its values by name, each with what is better.
+        best: Its values by name, each with what is better; `None` for what only helps to read the others.
     """
 
     of: ClassVar[Literal["clip", "frame", "any"]] = "clip"
@@ -77,7 +77,7 @@ class VideoMetric(Metric, ABC):
     needs_training: ClassVar[bool] = False
     needs_real: ClassVar[bool] = True
     fewest: ClassVar[int] = 2
-    best: ClassVar[Mapping[str, Literal["lowest", "highest"]]] = {}
+    best: ClassVar[Mapping[str, Literal["lowest", "highest"] | None]] = {}
 
     full_state_update = False
     is_differentiable = False

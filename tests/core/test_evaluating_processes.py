@@ -25,7 +25,11 @@ def runs(tmp_path_factory):
         subprocess.Popen([*command, str(SCRIPT), str(data), str(plugin), str(root / name)], env=variables)
         for name, command in (("one", [sys.executable]), ("two", TORCHRUN))
     ]
-    assert [process.wait(timeout=200) for process in started] == [0, 0]
+    try:
+        assert [process.wait(timeout=120) for process in started] == [0, 0]
+    finally:
+        for process in started:
+            process.terminate()  # torchrun ends its processes
     return [Run(root / name) for name in ("one", "two")]
 
 

@@ -121,7 +121,12 @@ def test_the_highest_is_best_of_what_should_be_high(train, root, monkeypatch):
     assert best(run) == {"step": 4, "metric": name, "value": 0.9, "logged": 4}
 
 
-def test_a_run_that_is_measured_has_the_same_weights_as_one_that_is_not(train):
+@pytest.mark.parametrize("live", [False, True])
+def test_a_run_that_is_measured_has_the_same_weights_as_one_that_is_not(train, monkeypatch, live):
+    """Also where what is measured are the nets in training, and not averages of theirs."""
+    if live:
+        nets = property(lambda self: {name: self._session.parts[name] for name in ("generator", "assembler")})
+        monkeypatch.setattr(MinimaxTraining, "models", nets.setter(lambda self, models: None), raising=False)
     one, other = train("measured", checkpoint_every=6), train("plain", checkpoint_every=6, eval_every=...)
     for name in ("training.safetensors", "model.safetensors"):
         assert same_tensors(end(one, name), end(other, name)), name

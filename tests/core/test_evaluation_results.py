@@ -240,6 +240,13 @@ def test_what_would_exhaust_a_parser_is_refused(tmp_path, content):
         read_result(tmp_path / "deep.json")
 
 
+@pytest.mark.parametrize("clips", [None, 3, "abc", ["abc"], {"real": "abc"}, {"real": {"video": 1}}])
+def test_clips_that_are_no_lists_are_refused(found, tmp_path, clips):
+    (tmp_path / "clips.json").write_text(json.dumps(document(found) | {"clips": clips}))
+    with pytest.raises(RunError, match="its clips are no lists by side"):
+        read_result(tmp_path / "clips.json")
+
+
 def use(path):
     """Reads a file, and does all that is done with a result."""
     try:

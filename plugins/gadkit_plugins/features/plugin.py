@@ -31,5 +31,6 @@ def gadkit_features() -> list[Component]:
             name="random-r3d",
             summary="a fixed random 3D residual net: offline, quick; comparable with nothing published",
             target="gadkit_plugins.features.random_r3d:RandomR3D",
+            source="Naeem et al. 2020, arXiv:2002.09797; Lee et al. 2022, arXiv:2208.09218",
         ),
     ]

@@ -59,9 +59,9 @@ class Memorisation(VideoMetric):
         "z_u": "highest",
         "nearest_ratio": "highest",
         "memorised": "lowest",
-        "memorised_by_chance": "lowest",
+        "memorised_by_chance": None,
         "copies": "lowest",
-        "copies_real": "lowest",
+        "copies_real": None,
     }
 
     def __init__(

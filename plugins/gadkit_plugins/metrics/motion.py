@@ -43,11 +43,12 @@ class MotionStatistics(VideoMetric):
     rows_from = "pixels"
     best = {
         "spectrum": "lowest",
-        **{kind + side: "lowest" for kind in KINDS for side in ("", "_real")},
+        **{kind: "lowest" for kind in KINDS},
+        **{f"{kind}_real": None for kind in KINDS},
         "disorder": "lowest",
         "motion": "lowest",
-        "motion_generated": "highest",
-        "motion_real": "highest",
+        "motion_generated": None,
+        "motion_real": None,
     }
 
     def __init__(self, **kwargs: Any) -> None:
