@@ -57,6 +57,7 @@ class EvaluationSettings(BaseModel):
             `run.best` does not.
         features: The networks to measure in, in place of the protocol's.
         clips: The most clips of each side, in place of the protocol's number.
+        frames: Frames of a clip, in place of the protocol's number.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -66,6 +67,7 @@ class EvaluationSettings(BaseModel):
     metrics: Annotated[list[str], Field(min_length=1)] | None = None
     features: Annotated[list[str], Field(min_length=1, max_length=2)] | None = None
     clips: Annotated[int, Field(gt=1)] | None = None
+    frames: Annotated[int, Field(gt=0)] | None = None
 
 
 class VideoSettings(BaseModel):

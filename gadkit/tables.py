@@ -1,9 +1,10 @@
-"""TOML that others may have written: bounded in size and depth before it is parsed."""
+"""Tables: TOML that others may have written, bounded in size and depth before it is parsed; and dotted keys."""
 
 from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 #: Bytes of the longest document.
@@ -38,3 +39,12 @@ def parse_toml(data: bytes) -> dict[str, Any]:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # what is no TOML, or a number or a list beyond Python's limits
         raise ValueError(f"is not TOML: {error}") from error
+
+
+def flattened(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested tables, each with its dotted key."""
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from flattened(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value

@@ -208,3 +208,12 @@ def numbers(result: Result) -> dict[str, Any]:
 def document(result: Result) -> dict[str, Any]:
     """What its file says."""
     return json.loads(json.dumps(result.to_dict()))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick(tmp_path_factory):
+    """A cache of their own for the tests of a module, and decoding without other processes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GADKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        decode_here(patch)
+        yield

@@ -144,37 +144,34 @@ def same_command() -> str:
 
 
 @contextmanager
-def shown_progress(
-    doing: str, *, steps: bool = False, unit: str = "videos"
-) -> Iterator[Callable[[int, int, str], None]]:
+def shown_progress(doing: str = "", *, steps: bool = False) -> Iterator[Callable[[int, int, str], None]]:
     """A function `progress(done, total, name)` that shows itself on standard error: a bar, or a line now and then.
 
     Args:
-        doing: What is done to the videos.
+        doing: What is done to the videos; empty where the names that `progress` is given say it.
         steps: Few steps are counted in place of videos, each with a name worth showing.
-        unit: What is counted otherwise.
     """
     from rich.console import Console
 
     console = Console(stderr=True)
     if not (console.is_terminal and not console.is_dumb_terminal and not os.environ.get("CI")):
-        yield _plain(doing, steps, unit)
+        yield _plain(doing, steps)
         return
     from rich.markup import escape
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, expand=True) as bar:
-        task = bar.add_task(doing, total=None)
+        task = bar.add_task(doing, total=None, visible=bool(doing))
 
         def progress(done: int, total: int, name: str) -> None:
-            text = f"{doing}: {escape(name)}" if steps else doing
-            bar.update(task, completed=done, total=total, description=text)
+            text = f"{doing}: {escape(name)}" if steps else doing or escape(name)
+            bar.update(task, completed=done, total=total, description=text, visible=True)
 
         yield progress
 
 
-def _plain(doing: str, steps: bool, unit: str) -> Callable[[int, int, str], None]:
+def _plain(doing: str, steps: bool) -> Callable[[int, int, str], None]:
     last = time.monotonic()
 
     def progress(done: int, total: int, name: str) -> None:
@@ -183,6 +180,6 @@ def _plain(doing: str, steps: bool, unit: str) -> Callable[[int, int, str], None
             say(f"{doing} {done}/{total}: {name}")
         elif time.monotonic() - last >= PLAIN_SECONDS:
             last = time.monotonic()
-            say(f"{doing} {done}/{total} {unit}")
+            say(f"{doing} {done}/{total} videos" if doing else f"{name} {done}/{total}")
 
     return progress

@@ -119,7 +119,7 @@ def evaluate(
         "seed": seed,
         **from_sets(set_ or ()),
     }
-    with telling(), shown_progress("decoding") as decoding, shown_progress("measuring", unit="clips") as measuring:
+    with telling(), shown_progress() as shown:
         result = measure(
             generated,
             against,
@@ -130,8 +130,8 @@ def evaluate(
             checkpoint=checkpoint,
             device=device,
             plugins=plugin or (),
-            prepare=decoding,
-            watch=lambda side, done, total: measuring(done, total, side),
+            prepare=lambda done, total, _: shown(done, total, "decoding videos"),
+            watch=lambda side, done, total: shown(done, total, f"measuring {side} clips"),
             **changes,
         )
     if as_json:
@@ -154,16 +154,33 @@ def results(
     ] = False,
     as_json: _Json = False,
 ) -> None:
-    """Put results side by side, and say what differs between how they were measured."""
-    from gadkit.cli.plugins import print_table
+    """Put results side by side, and say what differs between how they were measured.
+
+    Those of one run stand in a table for each protocol.
+    """
     from gadkit.evaluation.results import compare, find_results
 
     found = [(printable(name), result) for place in places for name, result in find_results(place)]
-    warnings = compare(found, mixed=mixed)
+    groups = [found]
+    if len(places) == 1 and not mixed:  # a run may have been measured in several ways
+        by_protocol: dict[str, list[tuple[str, Result]]] = {}
+        for name, result in found:
+            by_protocol.setdefault(result.manifest["protocol"]["name"], []).append((name, result))
+        groups = list(by_protocol.values())
+    warnings = [text for group in groups for text in compare(group, mixed=mixed)]
     if as_json:
         document = [{"name": name, **result.to_dict()} for name, result in found]
         typer.echo(json.dumps({"results": document, "differences": warnings}, indent=2))
         return
+    for group in groups:
+        _print_side_by_side(group)
+    for text in warnings:
+        say(f"gadkit: warning: {printable(text)}")
+
+
+def _print_side_by_side(found: list[tuple[str, Result]]) -> None:
+    from gadkit.cli.plugins import print_table
+
     names = list(dict.fromkeys(value for _, result in found for value in result.values))
     rows = [
         (name, "" if result.step is None else f"{result.step:,}", *(_cell(result.values.get(each)) for each in names))
@@ -172,8 +189,6 @@ def results(
     print_table(("result", "step", *map(printable, names)), rows)
     for name, result in found:
         typer.echo(f"{name}: {printable(result.line)}")
-    for text in warnings:
-        say(f"gadkit: warning: {printable(text)}")
 
 
 def _print_result(result: Result) -> None:

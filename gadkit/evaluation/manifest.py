@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
+
+from gadkit.tables import flattened
 
 #: What may differ between two results that are compared: what was judged, how videos are called, and what is told
 #: twice.
@@ -52,21 +54,13 @@ def one_line(manifest: Mapping[str, Any]) -> str:
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """What two manifests say differently, beside what was judged: `"protocol.clips: 2048, 512"`."""
-    first, second = dict(_flat(one)), dict(_flat(other))
+    first, second = dict(flattened(one)), dict(flattened(other))
     found = []
     for key in {**first, **second}:
         free = key.startswith(_FREE) and key not in _KEPT
         if not free and first.get(key) != second.get(key):
             found.append(f"{key}: {_shown(first, key)}, {_shown(second, key)}")
     return found
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
 
 
 def _shown(values: Mapping[str, Any], key: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -13,7 +13,7 @@ from gadkit.interfaces.dataset import ENDLESS
 from gadkit.layers import toml_value
 from gadkit.registry import Registry
 from gadkit.signature import check, fields_of
-from gadkit.tables import parse_toml
+from gadkit.tables import flattened, parse_toml
 
 #: The protocol where nobody names one.
 DEFAULT = "gadkit"
@@ -109,7 +109,7 @@ class Protocol:
     @property
     def title(self) -> str:
         """Its name, and what was changed: `"fvd2048_16f, but clips=366"`."""
-        told = ", ".join(f"{key}={_short(value)}" for key, value in _flat(self.changed))
+        told = ", ".join(f"{key}={_short(value)}" for key, value in flattened(self.changed))
         name = self.name.removeprefix("gadkit:")
         return f"{name}, but {told}" if told else name
 
@@ -117,14 +117,6 @@ class Protocol:
         """Plain values, for a manifest."""
         kept = {key: value for key, value in self.settings.model_dump().items() if key not in _WORDS}
         return {"name": self.name, "changed": dict(self.changed), **kept}
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
 
 
 def _short(value: Any) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from gadkit.config import RunConfig
 from gadkit.errors import ConfigError, DataError, PluginError
 from gadkit.evaluation.subjects import DataSubject, ModelSubject, Split, Subject, shown
-from gadkit.interfaces.dataset import locate
+from gadkit.interfaces.dataset import ENDLESS, locate
 from gadkit.registry import Registry
 from gadkit.runs.folder import CONFIG, Run
 from gadkit.runs.loading import load
@@ -112,6 +112,7 @@ def run_data(registry: Registry, config: RunConfig, split: str) -> tuple[DataSub
     part = split
     if split == "held-out" and not clips.held_out:
         part = "training"
+    if part != split and len(opened.sources) <= ENDLESS:  # what has no end is hardly seen twice
         warnings.append(
             "the run held no videos back, so the real clips are its training clips, and a generator that copies them "
             "would win; train with --held-out 0.1 for a fair number."

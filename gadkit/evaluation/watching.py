@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from gadkit.errors import ConfigError, DataError
-from gadkit.evaluation.evaluate import Evaluation
+from gadkit.evaluation.evaluation import Evaluation
 from gadkit.evaluation.measures import check_split, networks_of, open_measures
 from gadkit.evaluation.protocol import open_protocol
 from gadkit.evaluation.results import FOLDER
@@ -37,14 +37,20 @@ class Evaluator:
 
     def __init__(self, session: Session) -> None:
         wanted, registry = session.config.evaluation, session.registry
-        changes = {"clips": wanted.clips, "real_clips": wanted.clips, "metrics": wanted.metrics}
+        changes = {
+            "clips": wanted.clips,
+            "real_clips": wanted.clips,
+            "frames": wanted.frames,
+            "metrics": wanted.metrics,
+        }
         protocol = open_protocol(registry, wanted.protocol, {**changes, **networks_of(registry, wanted.features)})
         settings = protocol.settings
         longest = session.video.frames if session.generator.context == "fixed" else None
         if longest is not None and settings.span > longest:
             raise ConfigError(
                 f"evaluation.protocol: {wanted.protocol} takes {settings.span} frames, but this generator makes "
-                f"{longest}; train on longer clips with --frames, or take another protocol with --eval-protocol."
+                f"{longest}; train on longer clips with --frames, or measure shorter ones with "
+                "--set evaluation.frames=N."
             )
         device = str(session.engine.device)
         measures, networks = open_measures(registry, settings, device)
@@ -61,8 +67,8 @@ class Evaluator:
                 except DataError as error:
                     raise DataError(
                         f"evaluation.protocol: {wanted.protocol} measures clips of "
-                        f"{count_text(settings.frames, 'frame')}, and of these {error} Or take another protocol with "
-                        "--eval-protocol."
+                        f"{count_text(settings.frames, 'frame')}, and of these {error} Or measure others, with "
+                        "--set evaluation.frames=N or by another --eval-protocol."
                     ) from error
         self._session = session
         self._evaluation = Evaluation(

@@ -69,6 +69,7 @@ class VideoMetric(Metric, ABC):
         needs_training: Whether it compares with the training clips too, beside the real ones, which then are held out.
         needs_real: Whether it compares with real clips at all.
         fewest: The fewest clips of each side.
+        wants_full_rank: Whether fewer clips than dimensions make its value far too high.
         best: Its values by name, each with what is better; `None` for what only helps to read the others.
     """
 
@@ -77,6 +78,7 @@ class VideoMetric(Metric, ABC):
     needs_training: ClassVar[bool] = False
     needs_real: ClassVar[bool] = True
     fewest: ClassVar[int] = 2
+    wants_full_rank: ClassVar[bool] = False
     best: ClassVar[Mapping[str, Literal["lowest", "highest"] | None]] = {}
 
     full_state_update = False

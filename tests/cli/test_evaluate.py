@@ -12,19 +12,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from small_evaluations import decode_here, own_run, plugin_file, write_videos
+from small_evaluations import (
+    own_run,
+    plugin_file,
+    quick,  # noqa: F401
+    write_videos,
+)
 from small_runs import environment
 
 from gadkit.cli.evaluate import _number
 from gadkit.evaluation.results import read_result
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GADKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        decode_here(patch)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +56,8 @@ def test_a_number_stands_with_its_floor_its_network_and_the_line_of_its_manifest
     assert line.startswith("gadkit (changed) · nets.py:pooled ")
     assert "20 clips of made against 24 of real" in line
     assert done.err.splitlines() == [
-        "gadkit: warning: 10 clips a side are fewer than the 12 dimensions of pooled: a Fréchet distance of so few is "
-        "far too high, and can only be compared with others of as many."
+        "gadkit: warning: 10 clips a side are no more than the 12 dimensions of pooled: fvd of so few is far too high,"
+        " and can only be compared with others of as many."
     ]
 
 
@@ -216,7 +213,7 @@ def test_a_terminal_shows_a_table_that_fits_it_and_a_bar_that_goes(root, tmp_pat
     assert process.wait(timeout=60) == 0
     os.close(controller)
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
-    assert "measuring" in text
+    assert "decoding videos" in text
     table = text[text.rindex("value") :].splitlines()
     assert "fvd[pooled]" in text
     assert all(len(line) <= 60 for line in itertools.takewhile(lambda line: not line.startswith("gadkit"), table))

@@ -12,13 +12,13 @@ from clips import encode
 from small_evaluations import (
     Gap,
     Pooled,
-    decode_here,
     document,
     footage,
     make_subjects,
     measured,
     numbers,
     own_run,
+    quick,  # noqa: F401
     write_videos,
 )
 
@@ -31,14 +31,6 @@ from gadkit.registry import get_registry
 from gadkit.runs.opening import choose
 from gadkit.video.decode import open_video
 from gadkit.video.geometry import Geometry
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GADKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        decode_here(patch)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -4,20 +4,21 @@ import shutil
 
 import pytest
 import torch
-from small_evaluations import Gap, Pooled, decode_here, make_subjects, measured, own_run, plugin_file, write_videos
+from small_evaluations import (
+    Gap,
+    Pooled,
+    make_subjects,
+    measured,
+    own_run,
+    plugin_file,
+    quick,  # noqa: F401
+    write_videos,
+)
 from small_runs import own_registry, small
 
 import gadkit
 from gadkit import ConfigError, DataError, GadkitError
 from gadkit.interfaces.weights import Weights
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GADKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        decode_here(patch)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +75,7 @@ def test_too_few_clips(root, tmp_path):
 
 def test_few_clips_are_told(root):
     (told,) = (text for text in measured(root / "made", root / "real", clips=5).warnings if "dimensions" in text)
-    assert told.startswith("5 clips a side are fewer than the 12 dimensions of Pooled: ")
+    assert told.startswith("5 clips a side are no more than the 12 dimensions of Pooled: fvd of so few ")
     halves = measured(root / "one.mp4", root / "real", resamplings=2).warnings
     assert any("20 clips of one.mp4 come from 1 video, so its halves share videos" in text for text in halves)
     # clips of a model are videos each: nothing is shared, however few they are

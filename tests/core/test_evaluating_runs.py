@@ -7,7 +7,13 @@ import threading
 
 import pytest
 import torch
-from small_evaluations import PROTOCOLS, decode_here, document, plugin_file, write_videos
+from small_evaluations import (
+    PROTOCOLS,
+    document,
+    plugin_file,
+    quick,  # noqa: F401
+    write_videos,
+)
 from small_runs import own_registry, same_tensors, small
 
 import gadkit
@@ -19,14 +25,6 @@ from gadkit.runs.reporter import Reporter
 from gadkit_plugins.minimax.trainer import MinimaxTraining
 
 VALUE = "fvd[pooled]"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GADKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        decode_here(patch)
-        yield
 
 
 @pytest.fixture(autouse=True)
@@ -205,7 +203,7 @@ def test_a_protocol_longer_than_a_generator_of_a_fixed_length_is_refused_before_
         train("run", eval_protocol="quick")
     assert str(caught.value) == (
         "evaluation.protocol: quick takes 16 frames, but this generator makes 4; train on longer clips with --frames, "
-        "or take another protocol with --eval-protocol."
+        "or measure shorter ones with --set evaluation.frames=N."
     )
 
 

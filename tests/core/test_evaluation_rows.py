@@ -11,7 +11,16 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from small_evaluations import SMALL, Gap, Pooled, decode_here, measured, numbers, plugin_file, write_videos
+from small_evaluations import (
+    SMALL,
+    Gap,
+    Pooled,
+    measured,
+    numbers,
+    plugin_file,
+    quick,  # noqa: F401
+    write_videos,
+)
 from small_runs import own_registry
 
 import gadkit
@@ -28,15 +37,6 @@ def folders(tmp_path_factory):
     """Real videos and others, ten each."""
     root = tmp_path_factory.mktemp("videos")
     return write_videos(root / "real", range(10)), write_videos(root / "made", range(20, 30))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick(tmp_path_factory):
-    """A cache of their own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GADKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        decode_here(patch)
-        yield
 
 
 @pytest.fixture(autouse=True)

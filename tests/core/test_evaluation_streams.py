@@ -3,9 +3,14 @@
 import os
 import tarfile
 
-import pytest
 from clips import encode
-from small_evaluations import Pooled, decode_here, footage, measured, numbers
+from small_evaluations import (
+    Pooled,
+    footage,
+    measured,
+    numbers,
+    quick,  # noqa: F401
+)
 from small_runs import small
 from synthetic import Squares
 
@@ -15,14 +20,6 @@ from gadkit.evaluation.subjects import DataSubject, Split
 from gadkit.interfaces.dataset import locate
 from gadkit.registry import get_registry
 from gadkit.runs.opening import choose
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GADKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        decode_here(patch)
-        yield
 
 
 class Streamed(Squares):

@@ -318,7 +318,7 @@ def test_nothing_in_a_run_is_pickled():
     """Tensors are safetensors, the rest is text or video."""
     small("run")
     endings = {Path(name).suffix for name in files_of(Path("run"))}
-    assert endings == {".toml", ".json", ".jsonl", ".safetensors", ".mp4", ""}  # the lock has no ending
+    assert endings == {".toml", ".json", ".jsonl", ".safetensors", ".mp4", ".html", ""}  # the lock has no ending
     for path in Path("run").rglob("*.safetensors"):
         assert load_file(path)
     for path in Path("run").rglob("*.json*"):

@@ -28,6 +28,7 @@ class FrameFrechetDistance(VideoMetric):
     """
 
     of = "frame"
+    wants_full_rank = True
     best = {"fid": "lowest"}
 
     def __init__(self, features: nn.Module | None = None, **kwargs: Any) -> None:
@@ -63,7 +64,7 @@ class FrameKernelDistance(VideoMetric):
     """
 
     of = "frame"
-    best = {"kid": "lowest", "kid_std": "lowest"}
+    best = {"kid": "lowest", "kid_std": None}
 
     def __init__(
         self,
@@ -128,7 +129,7 @@ class InceptionScore(VideoMetric):
     of = "any"
     rows_from = "logits"
     needs_real = False
-    best = {"is": "highest", "is_std": "lowest"}
+    best = {"is": "highest", "is_std": None}
 
     def __init__(
         self,

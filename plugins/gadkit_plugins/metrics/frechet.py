@@ -24,6 +24,7 @@ class FrechetVideoDistance(VideoMetric):
     rounding, and neither singular covariances (fewer clips than D) nor large offsets cost digits.
     """
 
+    wants_full_rank = True
     best = {"fvd": "lowest"}
 
     def __init__(self, features: nn.Module | None = None, *, divisor: Literal["n", "n-1"] = "n", **kwargs: Any) -> None:

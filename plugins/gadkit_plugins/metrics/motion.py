@@ -43,7 +43,7 @@ class MotionStatistics(VideoMetric):
     rows_from = "pixels"
     best = {
         "spectrum": "lowest",
-        **{kind: "lowest" for kind in KINDS},
+        **dict.fromkeys(KINDS, "lowest"),
         **{f"{kind}_real": None for kind in KINDS},
         "disorder": "lowest",
         "motion": "lowest",
