@@ -11,7 +11,7 @@ from gadkit.errors import RunError
 
 def write_whole(path: Path, content: bytes) -> None:
     """Writes a file that appears when it is whole; raises `RunError` where it cannot be written."""
-    temporary = path.with_name(f".{uuid.uuid4().hex}")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     try:
         temporary.write_bytes(content)
         os.replace(temporary, path)

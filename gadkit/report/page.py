@@ -20,10 +20,8 @@ from gadkit.report.reading import Files
 from gadkit.report.samples import samples
 from gadkit.report.words import folded, nested, told
 from gadkit.runs.attempt import GIVEN_UP, ROLLBACK
-from gadkit.runs.folder import CONFIG, ENVIRONMENT, Run
+from gadkit.runs.folder import CONFIG, ENVIRONMENT, REPORT, Run
 
-#: The page's name in a run's folder.
-REPORT = "report.html"
 _EVENTS = 400
 _CHECKPOINT = re.compile(r"step-(\d{6,15})")
 

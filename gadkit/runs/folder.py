@@ -20,6 +20,8 @@ CONFIG = "config.toml"
 ENVIRONMENT = "environment.json"
 LOG = "log.jsonl"
 BEST = "best.json"
+#: The page that shows the run.
+REPORT = "report.html"
 _STEP = re.compile(r"step-(\d{6,})")
 
 

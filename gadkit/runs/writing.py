@@ -15,7 +15,7 @@ from gadkit.checkpoints.store import flatten, read_document, read_tensors, snaps
 from gadkit.errors import DamagedError
 from gadkit.interfaces.assembler import VideoAssembler
 from gadkit.interfaces.generator import Generator
-from gadkit.runs.folder import BEST
+from gadkit.runs.folder import BEST, REPORT
 from gadkit.runs.model import DESCRIPTION, WEIGHTS, Model, model_document
 from gadkit.video.encode import write_video
 
@@ -110,7 +110,8 @@ class Writer:
         run, settings = self._session.run, self._session.config.run
         if run is None:
             return best
-        for cut_off in run.samples_path(0).parent.glob(".step-*"):
+        pages = run.path.glob(f".{REPORT}.*.partial")
+        for cut_off in [*run.samples_path(0).parent.glob(".step-*"), *pages]:
             cut_off.unlink(missing_ok=True)
         if best is not None and (best["metric"] != best_by or not run.checkpoint_path(best["step"]).is_dir()):
             best = None

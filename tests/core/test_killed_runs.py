@@ -165,6 +165,11 @@ def same_run(one: Path, other: Path) -> None:
         elif name.suffix == ".mp4":
             shapes = [[frame.shape for frame in open_video(path).frames] for path in paths]
             assert shapes[0] == shapes[1], name
+        elif name.name == "environment.json":  # what was free when it began is told in the plan
+            described = [{**json.loads(path.read_text()), "plan": None} for path in paths]
+            assert described[0] == described[1]
+        elif name.name == "report.html":  # with clocks, and written when there is time
+            assert all("finished" in path.read_text() for path in paths)
         elif name.name == "manifest.json":
             for path in paths:
                 verify(path.parent)
