@@ -84,7 +84,8 @@ class Evaluation:
         rows = {side: self._rows(side, subject, clips[side]) for side, subject in there.items()}
         values: dict[str, Score] = {}
         for measure in self.measures:
-            sides = {side: Side(rows[side][measure.source], clips[side].videos) for side in there}
+            having = [side for side in there if measure.source in rows[side]]
+            sides = {side: Side(rows[side][measure.source], clips[side].videos) for side in having}
             real = sides.get("real") if measure.cls.needs_real else None
             training = rows["training"][measure.source] if measure.cls.needs_training else None
             found = score(
@@ -115,8 +116,8 @@ class Evaluation:
                 once = ", or take the number once of all with --resamplings 0" if halves else ""
                 raise DataError(
                     f"{subject.called}: found {count_text(count, 'clip')} of {settings.span} frames, but "
-                    f"{self._named()} needs {needed:,} of each side{halves}; give more videos, or shorter clips with "
-                    f"--frames{once}."
+                    f"{self._neediest()} needs {needed:,} of each side{halves}; give more videos, or shorter clips "
+                    f"with --frames{once}."
                 )
             wanted = settings.clips if side == "generated" else settings.real_clips
             may = settings.fewer == "both" or (settings.fewer == "real" and side != "generated")
@@ -134,8 +135,9 @@ class Evaluation:
                 )
         return warnings
 
-    def _named(self) -> str:
-        return " and ".join(measure.name for measure in self.measures)
+    def _neediest(self) -> str:
+        """The metric that asks for the most clips."""
+        return max(self.measures, key=lambda measure: measure.cls.fewest).name
 
     def _thin(self, clips: Mapping[str, ClipList]) -> list[str]:
         """Fréchet distances of few clips have a bias that is larger than most differences."""

@@ -186,6 +186,16 @@ def kept_back(root):
     return {source.name for source, left in zip(opened.sources, out, strict=True) if left}
 
 
+def test_metrics_of_training_clips_stand_beside_those_of_pixels(tmp_path):
+    """Each gets the sides that it needs: pixels of the training clips are nobody's."""
+    run = own_run(tmp_path / "run", write_videos(tmp_path / "many", range(40)), held_out=0.5)
+    sizes = {"frames": 8, "clips": 10, "real_clips": 10}
+    both = numbers(measured(run, metrics=["memorisation", "motion"], **sizes))
+    alone = numbers(measured(run, metrics=["motion"], **sizes))
+    assert {name: both[name] for name in alone} == alone
+    assert "nearer[Pooled]" in both
+
+
 def test_a_run_is_judged_against_exactly_its_held_out_videos(root):
     result = measured(root / "run")
     names = {clip["video"] for clip in result.clips["real"]}
