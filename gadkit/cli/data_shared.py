@@ -166,7 +166,8 @@ def shown_progress(doing: str = "", *, steps: bool = False) -> Iterator[Callable
 
         def progress(done: int, total: int, name: str) -> None:
             text = f"{doing}: {escape(name)}" if steps else doing or escape(name)
-            bar.update(task, completed=done, total=total, description=text, visible=True)
+            new = text != bar.tasks[0].description  # what is new is shown at once, however soon it is over
+            bar.update(task, completed=done, total=total, description=text, visible=True, refresh=new)
 
         yield progress
 
