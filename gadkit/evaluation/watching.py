@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -16,8 +15,6 @@ from gadkit.evaluation.protocol import open_protocol
 from gadkit.evaluation.results import FOLDER
 from gadkit.evaluation.subjects import ModelSubject
 from gadkit.evaluation.taking import run_data
-from gadkit.interfaces.assembler import VideoAssembler
-from gadkit.interfaces.generator import Generator
 from gadkit.runs.model import Model
 from gadkit.words import count_text
 
@@ -100,11 +97,7 @@ class Evaluator:
             models: `generator` and `assembler` with the weights to sample from.
         """
         session = self._session
-        frozen = {name: copy.deepcopy(module).float() for name, module in models.items()}
-        generator, assembler = frozen["generator"], frozen["assembler"]
-        assert isinstance(generator, Generator)
-        assert isinstance(assembler, VideoAssembler)
-        model = Model(generator, assembler, session.video, session.clips.store.classes)
+        model = Model.frozen(models, session.video, session.clips.store.classes)
         name = "the run" if session.run is None else session.run.path.name
         result = self._evaluation.run(ModelSubject(model, name, step))
         if session.run is not None:

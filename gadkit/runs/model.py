@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gadkit.checkpoints.store import write_folder
 from gadkit.engine.devices import lay_out
@@ -57,6 +58,20 @@ class Model:
         self.video = video
         self.classes = tuple(classes)
         self.document = document
+
+    @classmethod
+    def frozen(cls, models: Mapping[str, nn.Module], video: VideoSpec, classes: Sequence[str] = ()) -> Model:
+        """A copy of what is being trained, as it is now.
+
+        Args:
+            models: `generator` and `assembler` with the weights to sample from.
+            video: The shape of the videos.
+            classes: Names of the classes.
+        """
+        generator, assembler = (copy.deepcopy(models[name]).float() for name in ("generator", "assembler"))
+        assert isinstance(generator, Generator)
+        assert isinstance(assembler, VideoAssembler)
+        return cls(generator, assembler, video, classes)
 
     @property
     def device(self) -> torch.device:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,8 +12,6 @@ from torch import nn
 
 from gadkit.checkpoints.store import flatten, read_document, read_tensors, snapshot, unflatten, write_folder
 from gadkit.errors import DamagedError
-from gadkit.interfaces.assembler import VideoAssembler
-from gadkit.interfaces.generator import Generator
 from gadkit.runs.folder import BEST, REPORT
 from gadkit.runs.model import DESCRIPTION, WEIGHTS, Model, model_document
 from gadkit.video.encode import write_video
@@ -127,15 +124,11 @@ class Writer:
         session = self._session
         if session.run is None:
             return
-        run, frozen = session.run, {name: copy.deepcopy(module) for name, module in models.items()}
-        generator, assembler = frozen["generator"], frozen["assembler"]
-        assert isinstance(generator, Generator)
-        assert isinstance(assembler, VideoAssembler)
-        video, settings = session.video, session.config
+        run, video, settings = session.run, session.video, session.config
+        shown = Model.frozen(models, video, session.clips.store.classes)
 
         def write() -> None:
-            shown = Model(generator.float(), assembler.float(), video, session.clips.store.classes)
-            length = video.frames if generator.context == "fixed" else 2 * video.frames
+            length = 2 * video.frames if shown.longest is None else shown.longest
             path = run.samples_path(step)
             with torch.no_grad():
                 grid = shown.grid(settings.run.samples, length, seed=settings.seed)
