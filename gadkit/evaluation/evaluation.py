@@ -100,8 +100,8 @@ class Evaluation:
             literature = measure.literature(self.networks)
             for name, value in found.items():
                 values[measure.label(name, self.networks)] = replace(value, literature=literature)
-        manifest = self._manifest(generated, there, clips)
         listed = {side: subject.listed(clips[side], settings) for side, subject in there.items()}
+        manifest = self._manifest(generated, there, listed)
         step = generated.step if isinstance(generated, ModelSubject) else None
         return Result(values=values, manifest=manifest, clips=listed, warnings=warnings, made=now(), step=step)
 
@@ -180,9 +180,8 @@ class Evaluation:
         return rows
 
     def _manifest(
-        self, generated: Subject, subjects: Mapping[str, Subject], clips: Mapping[str, ClipList]
+        self, generated: Subject, subjects: Mapping[str, Subject], listed: Mapping[str, list[Any]]
     ) -> dict[str, Any]:
-        settings = self.protocol.settings
         told: dict[str, Any] = {
             "protocol": self.protocol.to_dict(),
             "networks": {of: network.to_dict() for of, network in self.networks.items()},
@@ -191,8 +190,7 @@ class Evaluation:
             "clips": {},
         }
         for side, subject in subjects.items():
-            told[side] = {**subject.to_dict(), "clips": len(clips[side])}
+            told[side] = {**subject.to_dict(), "clips": len(listed[side])}
             if side != "generated":
-                listed = json.dumps(subject.listed(clips[side], settings)).encode()
-                told["clips"][side] = hashlib.sha256(listed).hexdigest()
+                told["clips"][side] = hashlib.sha256(json.dumps(listed[side]).encode()).hexdigest()
         return {**told, "software": software(), "device": self.device.type}
