@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from gadkit.interfaces.metric import VideoMetric as VideoMetric
     from gadkit.interfaces.penalty import Critic as Critic
     from gadkit.interfaces.penalty import Penalty as Penalty
+    from gadkit.interfaces.refiner import Refiner as Refiner
+    from gadkit.interfaces.refiner import Score as Score
     from gadkit.interfaces.spec import VideoSpec as VideoSpec
     from gadkit.interfaces.trainer import Trainer as Trainer
     from gadkit.interfaces.trainer import Training as Training
@@ -73,8 +75,10 @@ _LAZY = {
     "Penalty": "gadkit.interfaces.penalty",
     "Model": "gadkit.runs.model",
     "Player": "gadkit.interfaces.direction",
+    "Refiner": "gadkit.interfaces.refiner",
     "Reporter": "gadkit.runs.reporter",
     "Run": "gadkit.runs.folder",
+    "Score": "gadkit.interfaces.refiner",
     "Session": "gadkit.runs.session",
     "Source": "gadkit.interfaces.dataset",
     "Trainer": "gadkit.interfaces.trainer",

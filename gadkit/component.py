@@ -85,6 +85,12 @@ KINDS: dict[str, Kind] = {
             summary="how the two players' gradients become steps",
         ),
         Kind(
+            name="refiner",
+            hook="gadkit_refiners",
+            interface="gadkit.interfaces.refiner:Refiner",
+            summary="moves latents along the discriminator's gradient",
+        ),
+        Kind(
             name="trainer",
             hook="gadkit_trainers",
             interface="gadkit.interfaces.trainer:Trainer",

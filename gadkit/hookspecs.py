@@ -106,6 +106,20 @@ def gadkit_directions() -> list[Component]:
 
 
 @hookspec
+def gadkit_refiners() -> list[Component]:
+    """Refiners: classes that implement `gadkit.Refiner`, latents moved along the discriminator's gradient.
+
+    Example:
+        ```python
+        @hookimpl
+        def gadkit_refiners():
+            return [Component(name="langevin", summary="...", target="gadkit_sparkle.refiners:Langevin")]
+        ```
+    """
+    raise AssertionError
+
+
+@hookspec
 def gadkit_trainers() -> list[Component]:
     """Trainers: classes that implement `gadkit.Trainer` and own the training loop.
 

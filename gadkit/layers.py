@@ -13,7 +13,7 @@ from gadkit.registry import Registry
 from gadkit.tables import LONGEST, parse_toml
 
 #: The kinds that a run is made of, in the order of `config.toml`.
-PARTS = ("generator", "assembler", "discriminator", "loss", "penalty", "direction", "trainer")
+PARTS = ("generator", "assembler", "discriminator", "loss", "penalty", "direction", "refiner", "trainer")
 SCALARS = ("seed", "device", "precision")
 SECTIONS = ("run", "evaluation", "video", "clips", "data", *PARTS)
 #: The version of the format of a complete configuration.
@@ -66,7 +66,7 @@ def from_tree(origin: str, tree: Mapping[str, Any], *, file: bool = False) -> La
                 raise ConfigError(f"{origin}: {key}: found {value!r}, expected a section, such as [{key}].")
             sections[key] = dict(value)
     recipe = tree.get("recipe") if file else None
-    if recipe is not None and not isinstance(recipe, str):
+    if recipe is not None and (not isinstance(recipe, str) or not recipe):
         raise ConfigError(f"{origin}: recipe: found {recipe!r}, expected the name of a recipe.")
     if file and tree.get("format", FORMAT) != FORMAT:
         raise ConfigError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import os
 import random
@@ -70,10 +71,10 @@ def _inner(tree: Any, place: tuple[Any, ...]) -> Any:
     return tree
 
 
-def _harm_leaf(content: bytes, draw: random.Random, path: Path) -> tuple[str, bytes]:
-    """Another value in one place."""
+def _harm_leaf(content: bytes, draw: random.Random, path: Path, within: tuple[str, ...] = ()) -> tuple[str, bytes]:
+    """Another value in one place, of all or of those `within` some keys."""
     tree = _read(path, content)
-    place = draw.choice(_places(tree))
+    place = draw.choice([place for place in _places(tree) if not within or place[0] in within])
     value = draw.choice(_TOML if path.suffix == ".toml" else _JSON)
     _inner(tree, place[:-1])[place[-1]] = _MARK
     text = _write(path, tree).replace(f'"{_MARK}"', value)
@@ -224,6 +225,7 @@ HARMS: dict[str, Callable[[bytes, random.Random, Path], tuple[str, bytes]]] = {
     "bytes": _harm_bytes,
     "frames": _harm_frames,
     "leaf": _harm_leaf,
+    "guidance": functools.partial(_harm_leaf, within=("discriminator", "refiner")),
     "shape": _harm_shape,
     "text": _harm_text,
     "header": _harm_header,

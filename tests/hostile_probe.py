@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from hostile_runs import HASHED, NEWEST, STEPS, Case, cases
+from hostile_runs import HASHED, JUDGE, NEWEST, STEPS, Case, cases
 from safetensors.torch import load_file
 
 import gadkit
@@ -99,7 +99,8 @@ def main(source: Path, root: Path, seed: int, count: int, first: int) -> None:
     os.chdir(root)
     sys.path.append(str(root))
     planned = cases(source, count, seed)
-    for way, subject in (("load", "model"), ("load", "run"), ("resume", "run"), ("resolve", "run"), ("pack", "pack")):
+    whole_ones = (("load", "model"), ("load", "run"), ("judge", "judged"), ("judge", "run"))
+    for way, subject in (*whole_ones, ("resume", "run"), ("resolve", "run"), ("pack", "pack")):
         whole = Case("whole", way, subject, "", lambda folder: None, False)
         assert _try(whole, whole.make(source, root / f"whole-{way}-{subject}")) is not None
     watcher = Watcher([Path(os.environ["GADKIT_CACHE"]).resolve(), Path(os.environ["TMPDIR"]).resolve()])
@@ -173,7 +174,10 @@ def _try(case: Case, place: Path) -> Any:
     if case.way == "load":
         checkpoint = "best" if case.file == "best.json" else "latest"
         model = gadkit.load(place, checkpoint=checkpoint, device="cpu")
-        return model, model.sample(length=2)
+        return model, model.sample(length=2, refine=0)
+    if case.way == "judge":
+        model = gadkit.load(place, device="cpu")
+        return model, model.discriminator, model.refinement()
     if case.way == "resume":
         return gadkit.train(resume=place, set={"run.steps": STEPS + 1})
     if case.way == "resolve":
@@ -195,7 +199,7 @@ def _sentence(case: Case, place: Path, said: str) -> str:
 
 
 def _keys(place: Path, file: str) -> list[str]:
-    sections = ("generator", "assembler", "discriminator", "loss", "penalty", "direction", "trainer")
+    sections = ("generator", "assembler", "discriminator", "loss", "penalty", "direction", "refiner", "trainer")
     dotted = [f"{each}." for each in (*sections, "run", "video", "clips", "data")]
     return [*dotted, *sections, "size:", "seed", "recipe", "device", "precision", "--"]
 
@@ -204,6 +208,8 @@ def _compare(case: Case, source: Path, place: Path, value: Any, said: str) -> st
     """What is wrong with something that was taken: it is to be what its files say."""
     if case.way == "load":
         return _compare_model(case, source, place, value[0], said)
+    if case.way == "judge":
+        return _compare_judge(case, place, *value)
     if case.way == "resume":
         altered = not case.sealed and case.file.startswith(NEWEST)
         aside = place / f"{NEWEST}.damaged"
@@ -239,6 +245,24 @@ def _compare_model(case: Case, source: Path, place: Path, model: Any, said: str)
     for name, tensor in load_file(folder / "model.safetensors").items():
         if name in weights and not torch.equal(_bits(tensor.to(weights[name].dtype)), _bits(weights[name])):
             return f"{name} is not what the file says"
+    return ""
+
+
+def _compare_judge(case: Case, place: Path, model: Any, net: Any, refinement: Any) -> str:
+    if not case.sealed:
+        return f"{case.file} was altered, and a discriminator was made of it"
+    said = model.document["refiner"]["settings"] if "refiner" in model.document else {}
+    if any(refinement.settings[name] != value for name, value in said.items() if refinement is not None):
+        return f"it is refined by {refinement}, and its file says {said}"
+    folder = place if case.subject == "judged" else place / f"checkpoints/step-{model.document['step']:06d}"
+    held = load_file(folder / (JUDGE if case.subject == "judged" else "training.safetensors"))
+    names = {name: f"discriminator.{name}" for name in net.state_dict()}
+    if case.subject == "run":
+        state = json.loads((folder / "state.json").read_bytes())
+        names = {name: value["$tensor"] for name, value in state["nets"]["discriminator"].items()}
+    for name, tensor in net.state_dict().items():
+        if not torch.equal(_bits(held[names[name]].to(tensor.dtype)), _bits(tensor)):
+            return f"{name} of the discriminator is not what the file says"
     return ""
 
 

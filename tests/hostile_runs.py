@@ -31,15 +31,19 @@ SETTINGS = {
     "run.checkpoint_every": 1,
     "run.keep": 9,
     "run.sample_every": 1000,
+    "refiner.use": "proximal",
+    "refiner.steps": 1,
 }
 #: The steps of the run that the cases are made from, and its newest checkpoint.
 STEPS = 2
 NEWEST = f"checkpoints/step-{STEPS:06d}"
 HASHED = ("config.json", "model.safetensors", "state.json", "training.safetensors")
+#: The file of a discriminator that was exported.
+JUDGE = "discriminator.safetensors"
 
 
 def material(root: Path) -> Path:
-    """A run of three checkpoints, an exported model, a recipe's text, and the pack that the run was trained on."""
+    """A run of three checkpoints, exported models, a recipe's text, and the pack that the run was trained on."""
     folder_of_clips(root / "clips", 3, 10)
     arguments = ["data", "pack", str(root / "clips"), str(root / "pack"), "--resolution", "16"]
     app(arguments, standalone_mode=False)
@@ -47,6 +51,7 @@ def material(root: Path) -> Path:
     choices |= {"steps": STEPS, "device": "cpu", "precision": "fp32", "set": SETTINGS}
     gadkit.train(out=root / "run", **choices)
     gadkit.load(root / "run", device="cpu").export(root / "model")
+    gadkit.load(root / "run", device="cpu").export(root / "judged", discriminator=True)
     (root / "recipe").mkdir()
     short = {"recipe": "dcgan", "seed": 3, "video": {"height": 32, "width": 32}, "generator": {"width": 8}}
     (root / "recipe" / "recipe.toml").write_text(tomli_w.dumps(short | {"loss": "hinge", "trainer": {"ema": 0.5}}))
@@ -60,7 +65,7 @@ class Case:
 
     Attributes:
         name: What was done, to what.
-        way: How it is to be tried: `load`, `resume`, `resolve` or `pack`.
+        way: How it is to be tried: `load`, `judge`, `resume`, `resolve` or `pack`.
         subject: Which part of the material it is a copy of.
         file: The file that was hurt.
         hurt: Does it, to a folder that holds the copy.
@@ -119,6 +124,19 @@ def _plans() -> Iterator[Plan]:
         yield "load", subject, folder + "model.safetensors", "place", False
     for kind in ("leaf", "text"):
         yield "load", "run", "best.json", kind, False
+    for name, kinds in (
+        (f"judged/{JUDGE}", ("bytes", "header", "header", "tensors", "tensors")),
+        ("judged/config.json", ("guidance", "guidance", "guidance", "guidance", "shape")),
+        (f"run/{NEWEST}/training.safetensors", ("bytes", "header", "tensors")),
+        (f"run/{NEWEST}/state.json", ("leaf", "shape", "text")),
+        (f"run/{NEWEST}/config.json", ("guidance", "guidance")),
+    ):
+        subject, _, file = name.partition("/")
+        for kind in kinds:
+            yield "judge", subject, file, kind, True
+        if not file.endswith("config.json"):
+            yield "judge", subject, file, "bytes", False
+            yield "judge", subject, file, "place", False
     for name, kinds in (
         ("training.safetensors", ("bytes", "header", "tensors")),
         ("state.json", ("leaf", "leaf", "shape", "text")),

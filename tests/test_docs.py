@@ -43,6 +43,10 @@ FOREIGN = {
     "--signal",
     "--open-mode",
     "--output",
+    # of the examples and benchmarks
+    "--full",
+    "--latent-optimisation",
+    "--seeds",
 }
 
 

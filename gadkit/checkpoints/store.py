@@ -17,7 +17,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,10 @@ import torch
 from torch import Tensor
 
 from gadkit.checkpoints.documents import check_length, dump, parse
-from gadkit.checkpoints.tensors import check_tensors, parse_tensors, read_shapes_of, save_tensors
+from gadkit.checkpoints.tensors import check_tensors, parse_tensors, pick_tensors, read_shapes_of, save_tensors
 from gadkit.checkpoints.trees import flatten as flatten
 from gadkit.checkpoints.trees import snapshot as snapshot
+from gadkit.checkpoints.trees import tensor_names as tensor_names
 from gadkit.checkpoints.trees import unflatten as unflatten
 from gadkit.errors import DamagedError, RunError
 
@@ -217,7 +218,7 @@ def verify(folder: Path) -> None:
         DamagedError: A file is missing, altered, cut or too much; the sentence names it.
         RunError: A file cannot be read for a reason that is not its own, such as a lack of rights.
     """
-    named = _manifest(folder)
+    named = read_manifest(folder)
     with _failing(folder):
         there = {path.name for path in folder.iterdir() if not path.name.startswith(".")} - {MANIFEST}
     for name in sorted(there - named.keys()):
@@ -240,8 +241,13 @@ def read_document(folder: Path, name: str) -> Any:
     return document
 
 
-def read_tensors(folder: Path, name: str) -> dict[str, Tensor]:
+def read_tensors(folder: Path, name: str, only: Container[str] | None = None) -> dict[str, Tensor]:
     """One safetensors file of a folder, checked against its manifest; tensors on the CPU, with memory of their own.
+
+    Args:
+        folder: The folder.
+        name: The file.
+        only: The tensors that are wanted, where it is not all of them: the others take no memory.
 
     Raises:
         DamagedError: It is missing, altered, cut, or no safetensors file.
@@ -249,7 +255,7 @@ def read_tensors(folder: Path, name: str) -> dict[str, Tensor]:
     """
     with _reading(folder, name) as source:
         read_shapes_of(source.path, source.file)
-        tensors = parse_tensors(source.read())
+        tensors = parse_tensors(source.read() if only is None else source.pick(only))
     return tensors
 
 
@@ -284,6 +290,13 @@ class _Source:
         self._compare(hashlib.sha256(data))
         return data
 
+    def pick(self, names: Container[str]) -> bytes:
+        """As `read`, of a safetensors file whose tensors are these alone."""
+        digest = hashlib.sha256()
+        data = pick_tensors(self.file, names, digest.update)
+        self._compare(digest)
+        return data
+
     def check(self) -> None:
         """Holds the file against the manifest, piece by piece."""
         self._compare(hashlib.file_digest(self.file, "sha256"))
@@ -296,15 +309,15 @@ class _Source:
 
 @contextlib.contextmanager
 def _reading(folder: Path, name: str) -> Iterator[_Source]:
-    named = _manifest(folder)
+    named = read_manifest(folder)
     if name not in named:
         raise _damaged(folder / name, f"{MANIFEST} does not name it")
     with _failing(folder / name), _opened(folder, name) as descriptor:
         yield _Source(folder / name, descriptor, named[name])
 
 
-def _manifest(folder: Path) -> dict[str, str]:
-    """File names and their SHA-256, none of them a name that could lead out of the folder."""
+def read_manifest(folder: Path) -> dict[str, str]:
+    """File names and their SHA-256, none of them a name that could lead out of the folder; else `DamagedError`."""
     try:
         with _opened(folder, MANIFEST) as descriptor:
             source = _Source(folder / MANIFEST, descriptor, None)

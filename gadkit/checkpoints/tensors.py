@@ -7,10 +7,11 @@ error where a disk is full, headers of a bounded size, and tensors that keep not
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors import torch as safetensors
 from torch import Tensor
 
-from gadkit.checkpoints.documents import check_length
+from gadkit.checkpoints.documents import check_length, parse
 
 _DTYPES = {
     "BOOL": torch.bool,
@@ -43,6 +44,7 @@ _DTYPES = {
 }
 _METADATA = "__metadata__"
 _LENGTH = 8
+_PIECE = 1 << 20
 _DIMENSIONS = 64
 _LONGEST_REASON = 200
 _SYSTEM = re.compile(r"([^:]+) \(os error (\d+)\)")
@@ -127,6 +129,48 @@ def read_shapes_of(path: Path, file: BinaryIO) -> dict[str, tuple[torch.dtype, t
         if len(shape) > _DIMENSIONS or math.prod(max(size, 1) for size in shape) * _DTYPES[kind].itemsize >= 2**63:
             raise ValueError(f"tensor {name[:80]!r} has an impossible shape, more than any memory holds")
     return {name: (_DTYPES[kind], shape) for name, kind, shape in found}
+
+
+def pick_tensors(file: BinaryIO, names: Container[str], see: Callable[[bytes], object]) -> bytes:
+    """The content of a file that had some of its tensors alone, for `parse_tensors`; only they are held in memory.
+
+    Args:
+        file: A file that `read_shapes_of` takes, at its beginning. All of it is read, once.
+        names: The tensors.
+        see: Is given all of the file's bytes in order, a piece at a time.
+
+    Raises:
+        ValueError: It is no such file.
+    """
+
+    def read(size: int) -> bytes:
+        data = file.read(size)
+        if len(data) < size:
+            raise ValueError("its size has changed while it was read")
+        see(data)
+        return data
+
+    length = int.from_bytes(read(_LENGTH), "little")
+    check_length(length)
+    try:
+        header = {name: entry for name, entry in parse(read(length)).items() if name != _METADATA and name in names}
+        places = sorted((*map(int, entry["data_offsets"]), name) for name, entry in header.items())
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError("its header has changed while it was read") from error
+    found: list[bytes] = []
+    reached = held = 0
+    for begin, end, name in places:
+        if not reached <= begin <= end:
+            raise ValueError("its header has changed while it was read")
+        for start in range(reached, begin, _PIECE):
+            read(min(_PIECE, begin - start))
+        found.append(read(end - begin))
+        header[name] = header[name] | {"data_offsets": [held, held + end - begin]}
+        reached, held = end, held + end - begin
+    while piece := file.read(_PIECE):
+        see(piece)
+    text = json.dumps(header).encode()
+    return b"".join((len(text).to_bytes(_LENGTH, "little"), text, *found))
 
 
 def parse_tensors(data: bytes) -> dict[str, Tensor]:

@@ -74,6 +74,17 @@ def unflatten(document: Any, tensors: Mapping[str, Tensor]) -> Any:
     return document
 
 
+def tensor_names(document: Any) -> dict[str, str]:
+    """The keys of a mapping that `flatten` split whose values are tensors, with the names of these in the file."""
+    if not isinstance(document, Mapping):
+        return {}
+    return {
+        key[1:] if key.startswith("$$") else key: value[_TENSOR]
+        for key, value in document.items()
+        if isinstance(value, Mapping) and value.keys() == {_TENSOR} and isinstance(value[_TENSOR], str)
+    }
+
+
 def snapshot(tree: Any) -> Any:
     """A copy of a tree whose tensors are contiguous, on the CPU and shared with nobody."""
     if isinstance(tree, Tensor):

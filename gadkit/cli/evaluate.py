@@ -11,6 +11,7 @@ import typer
 
 from gadkit.cli.completion import complete
 from gadkit.cli.console import say, telling, warn_failures
+from gadkit.cli.refining import Name, Steps, refinement_of
 from gadkit.errors import ConfigError
 from gadkit.words import printable
 
@@ -81,13 +82,15 @@ def evaluate(
     set_: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", help="Another setting of the protocol: settings.fvd.divisor=n; repeatable.", rich_help_panel=_HOW
+            "--set", help="Another setting: settings.fvd.divisor=n, refiner.weight=5; repeatable.", rich_help_panel=_HOW
         ),
     ] = None,
     training: Annotated[
         str | None, typer.Option(help="The training videos, for memorisation, where A is no run.")
     ] = None,
     checkpoint: Annotated[str, typer.Option(help="Of a run A: latest, best, or a step.")] = "latest",
+    refine: Steps = None,
+    refiner: Name = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     plugin: Annotated[list[Path] | None, typer.Option(help="A Python file to load as a plugin; repeatable.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the result here too, as JSON.")] = None,
@@ -105,6 +108,7 @@ def evaluate(
     warn_failures(get_registry())
     if quick and protocol not in (DEFAULT, "quick"):
         raise ConfigError(f"--quick: is --protocol quick, and {protocol} was asked for too; leave one of them out.")
+    guidance, others = refinement_of(refine, refiner, set_ or ())
     changes: dict[str, Any] = {
         "clips": clips,
         "real_clips": clips,
@@ -117,7 +121,7 @@ def evaluate(
         "resamplings": resamplings,
         "floor": floor,
         "seed": seed,
-        **from_sets(set_ or ()),
+        **from_sets(others),
     }
     with telling(), shown_progress() as shown:
         result = measure(
@@ -128,6 +132,7 @@ def evaluate(
             features=features,
             training=training,
             checkpoint=checkpoint,
+            refine=guidance,
             device=device,
             plugins=plugin or (),
             prepare=lambda done, total, _: shown(done, total, "decoding videos"),

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from gadkit.cli.console import telling, warn_failures
+from gadkit.cli.refining import Name, Steps, refinement_of
 
 
 def sample(
@@ -25,8 +26,14 @@ def sample(
         list[str] | None, typer.Option(help="A class, its name or number; repeat it for each video.")
     ] = None,
     checkpoint: Annotated[str, typer.Option(help="latest, best, or a step.")] = "latest",
+    refine: Steps = None,
+    refiner: Name = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting of the refiner: refiner.weight=5; repeatable.")
+    ] = None,
     fps: Annotated[float | None, typer.Option(help="Frame rate; by default the training data's.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
     plugin: Annotated[list[Path] | None, typer.Option(help="A Python file to load as a plugin; repeatable.")] = None,
 ) -> None:
     """Make videos from a trained model.
@@ -42,8 +49,15 @@ def sample(
     warn_failures(registry)
     for path in plugin or ():
         registry.load_file(path)
+    guidance, others = refinement_of(refine, refiner, set_ or ())
+    if others:
+        raise ConfigError(f"--set {others[0]!r}: expected a setting of the refiner, such as refiner.weight=5.")
     with telling():
         model = load(source, checkpoint=checkpoint, device=device, registry=registry)
+        model.precision = precision
+        found = model.refinement(guidance) or 0
+        if found:
+            model.discriminator  # noqa: B018, which fails before a file is begun
     frames = model.video.frames if length is None else length
     if model.longest is not None and frames > model.longest:
         raise ConfigError(
@@ -53,11 +67,11 @@ def sample(
     rate = model.video.fps if fps is None else fps
     labels = model.class_numbers(label * num if label and len(label) == 1 else label, num)
     if grid or num == 1:
-        write_video(out, model.grid(num, frames, seed, labels), rate, length=frames)
+        write_video(out, model.grid(num, frames, seed, labels, refine=found), rate, length=frames)
         typer.echo(f"wrote {out}")
         return
     for index in range(num):
         path = out.with_name(f"{out.stem}-{index:0{len(str(num - 1))}d}{out.suffix}")
         own = None if labels is None else labels[index : index + 1]
-        write_video(path, model.grid(1, frames, seed, own, first=index), rate, length=frames)
+        write_video(path, model.grid(1, frames, seed, own, first=index, refine=found), rate, length=frames)
         typer.echo(f"wrote {path}")

@@ -52,6 +52,14 @@ def train(
         str | None,
         typer.Option(help="How gradients become steps.", autocompletion=complete("direction"), rich_help_panel=_PARTS),
     ] = None,
+    refiner: Annotated[
+        str | None,
+        typer.Option(
+            help="Moves the latents of samples along the discriminator's gradient, or `none`.",
+            autocompletion=complete("refiner"),
+            rich_help_panel=_PARTS,
+        ),
+    ] = None,
     trainer: Annotated[
         str | None,
         typer.Option(help="Owns the training loop.", autocompletion=complete("trainer"), rich_help_panel=_PARTS),

@@ -1,4 +1,4 @@
-"""What every trainer needs: devices and processes, clips, batch statistics, averages.
+"""What every trainer needs: devices and processes, clips, batch statistics, averages, what discriminators say.
 
 Public: a trainer plugin may import the names of this package.
 """
@@ -8,6 +8,7 @@ from gadkit.engine.batchnorm import GroupedBatchNorm, commit_statistics, group_b
 from gadkit.engine.clips import Clips
 from gadkit.engine.devices import Engine, describe_device, lay_out
 from gadkit.engine.feeder import Choice
+from gadkit.engine.judging import judge, total
 from gadkit.engine.optimisers import laid_out_like, load_optimiser_state, optimiser_state
 from gadkit.engine.watch import Finding, Watch
 
@@ -23,9 +24,11 @@ __all__ = [
     "commit_statistics",
     "describe_device",
     "group_batchnorm",
+    "judge",
     "laid_out_like",
     "lay_out",
     "load_optimiser_state",
     "optimiser_state",
     "statistics_groups",
+    "total",
 ]

@@ -17,6 +17,7 @@ from gadkit.evaluation.results import FOLDER, Result, free_place
 from gadkit.evaluation.subjects import DataSubject, ModelSubject, Subject
 from gadkit.evaluation.taking import Taken, take
 from gadkit.registry import Registry, get_registry
+from gadkit.runs.model import Refine
 from gadkit.words import count_text
 
 
@@ -29,6 +30,7 @@ def evaluate(
     features: str | type[Any] | Sequence[str | type[Any]] | None = None,
     training: str | Path | None = None,
     checkpoint: str | int = "latest",
+    refine: Refine | None = None,
     device: str = "auto",
     plugins: Sequence[str | Path] = (),
     registry: Registry | None = None,
@@ -48,6 +50,7 @@ def evaluate(
         features: In place of the protocol's networks, one of clips, one of frames, or both; names, or classes.
         training: The training videos, for metrics that ask for them, where `generated` is no run.
         checkpoint: Where `generated` is a run: `latest`, `best`, or a step.
+        refine: How the latents of the model that is judged are refined; see `gadkit.Model.stream`.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         plugins: Python files that are loaded as plugins.
         registry: Where components are looked up; by default the process's own.
@@ -71,7 +74,7 @@ def evaluate(
     mine = take(registry, generated, checkpoint, device)
     theirs = None if against is None else take(registry, against, "latest", device)
     evaluation, subject = prepared(
-        registry, chosen, mine, theirs, training=training, device=device, watch=watch, prepare=prepare
+        registry, chosen, mine, theirs, training=training, refine=refine, device=device, watch=watch, prepare=prepare
     )
     result = evaluation.run(subject)
     if mine.run is None:
@@ -100,6 +103,7 @@ def prepared(
     theirs: Taken | None,
     *,
     training: str | Path | None = None,
+    refine: Refine | None = None,
     device: str = "auto",
     watch: Watcher | None = None,
     prepare: Progress | None = None,
@@ -122,7 +126,7 @@ def prepared(
         known = mine.training(registry, training, told=theirs is not None)
         if theirs is None:
             check_split(measures, settings, "--split held-out")
-    subject = mine.subject(registry)
+    subject = mine.subject(registry, refine)
     for each in (subject, real, known):
         if isinstance(each, ModelSubject):
             each.scale(settings)

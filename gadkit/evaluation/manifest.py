@@ -34,6 +34,8 @@ def one_line(manifest: Mapping[str, Any]) -> str:
         words = f"{network['name'].removeprefix('gadkit:')} {network['weights'][:_DIGITS]}"
         parts.append(f"{words} {precision}".strip())
     counts = f"{generated['clips']:,} clips of {generated['name']}"
+    if (refined := generated.get("refined")) is not None:
+        counts += f" (refined by {refined['use'].removeprefix('gadkit:')}, {refined['steps']} steps)"
     if real is not None:
         split = "" if real.get("split", "all") == "all" else f" ({real['split']})"
         counts += f" against {real['clips']:,} of {real['name']}{split}"

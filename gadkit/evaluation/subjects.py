@@ -25,7 +25,7 @@ from gadkit.evaluation.clips import ClipList, choose_clips, first_frames, whole
 from gadkit.evaluation.protocol import ProtocolSettings
 from gadkit.evaluation.resizing import resize
 from gadkit.interfaces.dataset import ENDLESS, Source
-from gadkit.runs.model import Model
+from gadkit.runs.model import Model, Refine
 from gadkit.runs.opening import Opened
 from gadkit.runs.stores import select_split
 from gadkit.video.geometry import Geometry
@@ -82,16 +82,22 @@ class ModelSubject(Subject):
         model: The model.
         name: Where it was found.
         step: The step of the training that it comes from.
+        refine: How its latents are refined; see `gadkit.Model.stream`.
     """
 
-    def __init__(self, model: Model, name: str, step: int | None = None) -> None:
+    def __init__(self, model: Model, name: str, step: int | None = None, refine: Refine | None = None) -> None:
         self.model = model
         self.name = name
         self.step = step
+        self.refinement = model.refinement(refine)
         self.kept = False  # its videos are measured once
         states = {"generator": model.generator.state_dict(), "assembler": model.assembler.state_dict()}
+        if self.refinement is not None:
+            states["discriminator"] = model.discriminator.state_dict()
         weights = digest({f"{part}.{key}": value for part, state in states.items() for key, value in state.items()})
-        told = json.dumps([weights, model.document and {key: model.document[key] for key in states}], sort_keys=True)
+        said = model.document and {key: model.document.get(key) for key in states}
+        how = [] if self.refinement is None else [self.refinement.to_dict()]
+        told = json.dumps([weights, said, *how], sort_keys=True, default=str)
         self.content = hashlib.sha256(told.encode()).hexdigest()
         self._side: int | None = None
 
@@ -117,7 +123,9 @@ class ModelSubject(Subject):
     def read(self, clips: ClipList, settings: ProtocolSettings) -> Tensor:
         """See `Subject.read`."""
         made = [
-            self.model.sample(1, settings.span, settings.seed, first=number)[:, :: settings.stride]
+            self.model.sample(1, settings.span, settings.seed, first=number, refine=self.refinement or 0)[
+                :, :: settings.stride
+            ]
             for number in clips.videos.tolist()
         ]
         video = torch.cat(made).cpu()
@@ -130,7 +138,8 @@ class ModelSubject(Subject):
 
     def to_dict(self) -> dict[str, Any]:
         """See `Subject.to_dict`."""
-        return {"kind": "model", "name": self.name, "content": self.content, "step": self.step}
+        told: dict[str, Any] = {"kind": "model", "name": self.name, "content": self.content, "step": self.step}
+        return told if self.refinement is None else told | {"refined": self.refinement.to_dict()}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from gadkit.interfaces.dataset import ENDLESS, locate
 from gadkit.registry import Registry
 from gadkit.runs.folder import CONFIG, Run
 from gadkit.runs.loading import load
-from gadkit.runs.model import DESCRIPTION, WEIGHTS, Model
+from gadkit.runs.model import DESCRIPTION, WEIGHTS, Model, Refine
 from gadkit.runs.opening import choose
 from gadkit.video.geometry import Geometry
 
@@ -34,11 +34,23 @@ class Taken:
     model: Model | None = None
     place: str = ""
 
-    def subject(self, registry: Registry) -> Subject:
-        """The videos: those that the model makes, or the data."""
+    def subject(self, registry: Registry, refine: Refine | None = None) -> Subject:
+        """The videos: those that the model makes, or the data.
+
+        Args:
+            registry: The components.
+            refine: How a model's latents are refined; see `gadkit.Model.stream`.
+
+        Raises:
+            ConfigError: There is no model whose latents could be.
+        """
         if self.model is not None:
             step = (self.model.document or {}).get("step")
-            return ModelSubject(self.model, self.name, step)
+            return ModelSubject(self.model, self.name, step, refine)
+        if refine is not None:
+            raise ConfigError(
+                f"refine: {self.name} is no model, and only what a model makes can be refined; leave it out."
+            )
         return DataSubject(choose(registry, None, locate(self.place), {}), self.name)
 
     def data(self, registry: Registry, split: str) -> tuple[Subject, list[str]]:

@@ -78,7 +78,7 @@ class VideoAssembler(nn.Module, ABC):
                     f"length: found {length}, but {type(generator).__name__} makes videos of exactly {frames} frames; "
                     f"ask for at most {frames}, or train a generator without a fixed length."
                 )
-            codes, _ = self.codes(noise, self._times(noise, 0, frames), labels)
+            codes, _ = self.draw_codes(noise, 0, frames, labels, None)
             yield generator(codes, labels)[:, :length]
             return
         state = None
@@ -86,7 +86,7 @@ class VideoAssembler(nn.Module, ABC):
         reached = 0  # codes computed so far
         for start in range(0, length, BLOCK):
             wanted = start + BLOCK + context - reached
-            codes, state = self.codes(noise, self._times(noise, reached, wanted), labels, state)
+            codes, state = self.draw_codes(noise, reached, wanted, labels, state)
             reached += wanted
             if window is None:  # before the first frame stands the first code
                 window = torch.cat((codes[:, :1].expand(-1, context, -1), codes), dim=1)
@@ -95,7 +95,8 @@ class VideoAssembler(nn.Module, ABC):
             block = generator(window, labels)[:, context : context + BLOCK]
             yield block[:, : length - start]
 
-    @staticmethod
-    def _times(noise: Noise, start: int, count: int) -> Tensor:
-        times = torch.arange(start, start + count, dtype=torch.float64)
-        return times.expand(len(noise), count)
+    def draw_codes(self, noise: Noise, start: int, count: int, labels: Tensor | None, state: Any) -> tuple[Tensor, Any]:
+        """The codes of `count` frames from `start` on; as in training, never in the autocast type of the rendering."""
+        times = torch.arange(start, start + count, dtype=torch.float64).expand(len(noise), count)
+        with torch.autocast(noise.device.type, enabled=False):
+            return self.codes(noise, times, labels, state)

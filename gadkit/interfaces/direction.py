@@ -16,11 +16,15 @@ class Player(Protocol):
     def parameters(self) -> Sequence[nn.Parameter]:
         """The parameters that this player moves; the assembler's are the generator's."""
 
+    @property
+    def rate(self) -> float:
+        """The learning rate of this step, for rules that make steps of their own."""
+
     def gradient(self, draw: int, *, again: bool = False) -> list[Tensor]:
         """The gradient of this player's loss at the current parameters, one tensor a parameter.
 
-        Averaged over micro-batches and processes, unscaled, in the parameters' type. The tensors are the player's own
-        buffers and hold until the next call: clone what must last.
+        Averaged over micro-batches and processes, unscaled, in the parameters' type and layout. The tensors are the
+        player's own buffers and hold until the next call: clone what must last.
 
         Args:
             draw: Which batch of the step: equal numbers see the same samples and noise, whichever player asks.
@@ -28,8 +32,21 @@ class Player(Protocol):
                 videos are kept instead of being made twice.
         """
 
-    def update(self, gradients: Sequence[Tensor]) -> None:
-        """One step of this player's optimiser along `gradients`; skipped where fp16 gradients overflowed."""
+    def update(self, gradients: Sequence[Tensor]) -> bool:
+        """One step of this player's optimiser along `gradients`.
+
+        Returns:
+            Whether it was made: not where fp16 gradients overflowed. Then the parameters and the optimiser's memory
+            are as they were.
+        """
+
+    def move(self, steps: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
+        """Adds `steps` to the parameters, past the optimiser; for directions that are not `scalable`.
+
+        Args:
+            steps: One tensor a parameter.
+            gradients: Those that led to them, for whoever watches the run.
+        """
 
 
 class Game(Protocol):
@@ -43,10 +60,22 @@ class Game(Protocol):
     def discriminator(self) -> Player:
         """The player that judges them."""
 
+    @property
+    def zero_sum(self) -> bool:
+        """Whether the generator's loss is the negated discriminator's, up to terms that one player alone moves."""
+
     def losses(self, draw: int) -> tuple[Tensor, Tensor]:
         """The generator's and the discriminator's loss on one graph, differentiable in both players' parameters.
 
-        For directions that need mixed second derivatives. One process, without accumulation and scaling.
+        For directions that need mixed second derivatives, which say so by `needs_one_graph`: the whole batch of this
+        process, unscaled. A penalty is the discriminator's own: it is taken at the clips as they are, and no
+        derivative leads from it to the generator.
+        """
+
+    def average_(self, tensors: Sequence[Tensor]) -> None:
+        """Replaces tensors of one type by their means over the processes, in place.
+
+        For what a direction derives from `losses`, which are this process's alone.
         """
 
 
@@ -57,13 +86,20 @@ class Direction(ABC):
         draws: How many batches a step takes: `draw` is asked for in [0, draws).
         needs_zero_sum: Whether the rule is only right for a zero-sum loss.
         needs_double_backward: Whether it differentiates gradients, of either player.
+        needs_one_graph: Whether it asks for `Game.losses`, so that the batch cannot be cut into micro-batches.
+        scalable: Whether every gradient is handed to `Player.update` once before the next is asked for, and nothing
+            else moves parameters unless that was made; fp16, whose gradients are scaled, needs it.
         capturable: Whether a step reads nothing on the host, so that it can be captured in a CUDA graph.
+        copies: How many tensors of every parameter's size it keeps while it works, for estimates of memory.
     """
 
     draws: int = 1
     needs_zero_sum: bool = False
     needs_double_backward: bool = False
+    needs_one_graph: bool = False
+    scalable: bool = True
     capturable: bool = True
+    copies: int = 0
 
     @abstractmethod
     def step(self, game: Game) -> None:
@@ -74,4 +110,10 @@ class Direction(ABC):
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027, nothing to take back by default
-        """Takes back what `state_dict` gave."""
+        """Takes back what `state_dict` gave, of this or of an earlier step, also none at all (`{}`).
+
+        The tensors lie on the CPU; a step brings them to the parameters' device and layout.
+
+        Raises:
+            KeyError, RuntimeError, TypeError, ValueError: It does not fit.
+        """

@@ -17,12 +17,18 @@ def model_card(document: dict[str, Any], longest: int | None = None) -> str:
     packages, files, classes = _providers(document)
     flags = "".join(f" --plugin {file}" for file in files)
     arguments = f", plugins={files!r}" if files else ""
-    arguments += "".join(f", {kind}={name}" for kind, name in classes.items())
+    arguments += "".join(f", {kind}={name}" for kind, name in classes.items() if kind != "refiner")
     needs = [f"It needs its author's plugin file `{file}`." for file in files]
     needs += [f"It needs its author's Python class `{name}`." for name in classes.values()]
     about = f"Classes: {', '.join(document['classes'])}.\n" if document["classes"] else ""
+    about += _guidance(document)
     about += "".join(f"{sentence}\n" for sentence in needs)
-    command = f"gadkit sample .{flags} --num 16 --grid --length {length} --out videos.mp4\n" if not classes else ""
+    command = f"gadkit sample .{flags} --num 16 --grid --length {length}"
+    commands = f"{command} --out videos.mp4\n"
+    refined = ""
+    if "discriminator" in document:
+        commands += f"{command} --refine 10 --out refined.mp4\n"
+        refined = f"refined = model.sample(num=4, length={length}, seed=0, refine=10)\n"
     return f"""---
 library_name: gadkit
 tags: [gadkit, video-generation, gan]
@@ -35,15 +41,25 @@ Generator `{document["generator"]["use"]}`, assembler `{document["assembler"]["u
 {about}
 ```sh
 pip install {" ".join(packages)}
-{command}```
+{"" if classes else commands}```
 
 ```python
 import gadkit
 
 model = gadkit.load("."{arguments})
 videos = model.sample(num=4, length={length}, seed=0)  # uint8 (4, T, C, H, W)
-```
+{refined}```
 """
+
+
+def _guidance(document: dict[str, Any]) -> str:
+    """What a model brings to refine its samples with."""
+    if "discriminator" not in document:
+        return ""
+    text = (
+        f"Its discriminator `{document['discriminator']['use']}` is here too: samples can be refined along its gradient"
+    )
+    return f"{text}, by `{document['refiner']['use']}`.\n" if "refiner" in document else f"{text}.\n"
 
 
 def _providers(document: dict[str, Any]) -> tuple[list[str], list[str], dict[str, str]]:
@@ -51,7 +67,9 @@ def _providers(document: dict[str, Any]) -> tuple[list[str], list[str], dict[str
     packages: list[str] = ["gadkit"]
     files: list[str] = []
     classes: dict[str, str] = {}
-    for kind in ("generator", "assembler"):
+    for kind in ("generator", "assembler", "discriminator", "refiner"):
+        if kind not in document:
+            continue
         provider, _, name = document[kind]["use"].partition(":")
         if provider == "python":
             classes[kind] = name.rpartition(".")[2]

@@ -18,6 +18,7 @@ CHOICES: dict[str, str] = {
     "loss": "loss.use",
     "penalty": "penalty.use",
     "direction": "direction.use",
+    "refiner": "refiner.use",
     "trainer": "trainer.use",
     "dataset": "data.use",
     "data": "data.path",

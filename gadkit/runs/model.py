@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,13 +15,17 @@ import torch
 from torch import Tensor, nn
 
 from gadkit.checkpoints.store import write_folder
-from gadkit.engine.devices import lay_out
+from gadkit.engine.devices import lay_out, resolve_precision
 from gadkit.errors import ConfigError, RunError
 from gadkit.interfaces.assembler import VideoAssembler
+from gadkit.interfaces.discriminator import Discriminator
 from gadkit.interfaces.generator import Generator
+from gadkit.interfaces.refiner import Refiner
 from gadkit.interfaces.spec import VideoSpec
 from gadkit.randomness import Key, Noise
+from gadkit.registry import Registry, get_registry
 from gadkit.runs.card import model_card
+from gadkit.runs.refining import RefinedAssembler, Refinement, choose_refinement, own_refinement
 from gadkit.video.encode import tile
 from gadkit.video.pixels import to_uint8
 
@@ -28,8 +33,12 @@ if TYPE_CHECKING:
     from gadkit.config import RunConfig
 
 WEIGHTS = "model.safetensors"
+JUDGE = "discriminator.safetensors"
 DESCRIPTION = "config.json"
 FORMAT = 1
+
+#: How latents are refined: the number of steps, settings, a refiner, or one with what tells it from others.
+Refine = int | Mapping[str, Any] | Refiner | Refinement
 
 
 class Model:
@@ -41,6 +50,8 @@ class Model:
         video: The shape of the videos.
         classes: Names of the classes; empty without labels.
         document: What `config.json` says, where the model was read from a folder.
+        judge: Makes the discriminator that it was trained against, once that is asked for.
+        registry: Where refiners are looked up; by default the process's own.
     """
 
     def __init__(
@@ -50,6 +61,8 @@ class Model:
         video: VideoSpec,
         classes: Sequence[str] = (),
         document: dict[str, Any] | None = None,
+        judge: Callable[[], Discriminator] | None = None,
+        registry: Registry | None = None,
     ) -> None:
         # The layout that training uses, so that its samples and those of the loaded model are the same to the last bit.
         lay_out(generator)
@@ -58,20 +71,32 @@ class Model:
         self.video = video
         self.classes = tuple(classes)
         self.document = document
+        self._judge = judge
+        self._registry = registry
+        self._discriminator: Discriminator | None = None
+        self._precision = "fp32"
 
     @classmethod
-    def frozen(cls, models: Mapping[str, nn.Module], video: VideoSpec, classes: Sequence[str] = ()) -> Model:
+    def frozen(
+        cls,
+        models: Mapping[str, nn.Module],
+        video: VideoSpec,
+        classes: Sequence[str] = (),
+        discriminator: Discriminator | None = None,
+    ) -> Model:
         """A copy of what is being trained, as it is now.
 
         Args:
             models: `generator` and `assembler` with the weights to sample from.
             video: The shape of the videos.
             classes: Names of the classes.
+            discriminator: What they are trained against, where samples are to be refined.
         """
         generator, assembler = (copy.deepcopy(models[name]).float() for name in ("generator", "assembler"))
         assert isinstance(generator, Generator)
         assert isinstance(assembler, VideoAssembler)
-        return cls(generator, assembler, video, classes)
+        judge = copy.deepcopy(discriminator)
+        return cls(generator, assembler, video, classes, judge=None if judge is None else lambda: judge)
 
     @property
     def device(self) -> torch.device:
@@ -79,6 +104,42 @@ class Model:
         tensors = (itertools.chain(net.parameters(), net.buffers()) for net in (self.generator, self.assembler))
         first = next(itertools.chain(*tensors), None)
         return torch.device("cpu") if first is None else first.device
+
+    @property
+    def has_discriminator(self) -> bool:
+        """Whether the model brings a discriminator, as far as its description says; nothing is loaded."""
+        return self._judge is not None and (self.document is None or "discriminator" in self.document)
+
+    @property
+    def discriminator(self) -> Discriminator:
+        """What the model was trained against: frozen, in float32, on the model's device. Loaded on its first use.
+
+        Raises:
+            RunError: There is none, its files are damaged, or its weights are those of another net.
+            PluginError: Its package is not installed.
+            ConfigError: Its settings do not fit the one that is installed.
+        """
+        if self._discriminator is None:
+            if self._judge is None:
+                raise RunError(
+                    "this model was made in Python without a discriminator, along whose gradient samples are refined; "
+                    "load a run with gadkit.load, or make the model with judge=."
+                )
+            judge = self._judge().float().to(self.device)
+            lay_out(judge)
+            self._discriminator = judge.eval().requires_grad_(False)
+        return self._discriminator
+
+    @property
+    def precision(self) -> str:
+        """Of the nets' arithmetic while videos are rendered: `fp32`, or `bf16`, which is another model of its own."""
+        return self._precision
+
+    @precision.setter
+    def precision(self, value: str) -> None:
+        if value not in ("fp32", "bf16"):
+            raise ConfigError(f"precision: found {value!r}, expected fp32 or bf16.")
+        self._precision = resolve_precision(value, self.device)
 
     @property
     def longest(self) -> int | None:
@@ -93,6 +154,7 @@ class Model:
         labels: Sequence[int | str] | None = None,
         chunk: int = 16,
         first: int = 0,
+        refine: Refine | None = None,
     ) -> Iterator[Tensor]:
         """Renders videos piece by piece, in memory that does not grow with the length.
 
@@ -103,12 +165,16 @@ class Model:
             labels: A class (its number or name) for each video; by default the classes in turn.
             chunk: Frames at a time; the pixels do not depend on it.
             first: The number of the first video: videos 4 and 5 of a seed are `first=4, num=2`.
+            refine: How latents are refined along the discriminator's gradient: the number of steps, by the model's
+                refiner or else `proximal`; settings, such as `{"use": "flow", "steps": 25}`; or a refiner. 0 is for
+                none; by default, what the model brings.
 
         Yields:
             uint8 `(num, n, C, H, W)`, n = `chunk` but for the last.
 
         Raises:
             ConfigError: A number is out of range, a class is unknown, or the generator cannot make that length.
+            RunError: Latents are to be refined, and the model comes without its discriminator.
         """
         for name, value in (("length", length), ("num", num), ("chunk", chunk)):
             if value < 1:
@@ -117,8 +183,9 @@ class Model:
             raise ConfigError(f"first: found {first}, expected 0 or more.")
         device = self.device
         classes = self.class_numbers(labels, num, first)
+        assembler = self._guided(refine)
         streams = [
-            self.assembler.stream(
+            assembler.stream(
                 self.generator,
                 Noise(Key.of(seed, "sample"), torch.tensor([first + index]), device=device),
                 length,
@@ -129,7 +196,7 @@ class Model:
         held: list[Tensor] = []
         count = 0
         while True:
-            with torch.no_grad():
+            with torch.no_grad(), self._forward():
                 blocks = [next(stream, None) for stream in streams]  # one video at a time: its pixels are its own
             if blocks[0] is None:
                 break
@@ -150,23 +217,63 @@ class Model:
         seed: int = 0,
         labels: Sequence[int | str] | None = None,
         first: int = 0,
+        refine: Refine | None = None,
     ) -> Tensor:
         """Renders videos, uint8 `(num, length, C, H, W)`; arguments as for `stream`, `length` the training length."""
         frames = self.video.frames if length is None else length
-        return torch.cat(list(self.stream(frames, num, seed, labels, first=first)), dim=1)
+        return torch.cat(list(self.stream(frames, num, seed, labels, first=first, refine=refine)), dim=1)
 
     def grid(
-        self, num: int, length: int, seed: int = 0, labels: Sequence[int | str] | None = None, first: int = 0
+        self,
+        num: int,
+        length: int,
+        seed: int = 0,
+        labels: Sequence[int | str] | None = None,
+        first: int = 0,
+        refine: Refine | None = None,
     ) -> Iterator[np.ndarray]:
         """Renders videos side by side in one picture: chunks of uint8 `(n, rows * H, columns * W, C)`."""
-        for piece in self.stream(length, num, seed, labels, first=first):
+        for piece in self.stream(length, num, seed, labels, first=first, refine=refine):
             yield tile(piece.permute(0, 1, 3, 4, 2))
 
-    def export(self, dest: Path | str) -> Path:
-        """Writes the model into a new folder in the Hub's shape: `config.json`, `model.safetensors`, `README.md`.
+    def refinement(self, refine: Refine | None = None) -> Refinement | None:
+        """How latents are refined; see `stream`. `None` where they are not.
 
         Raises:
-            RunError: The folder exists and is not empty, or cannot be written.
+            ConfigError, PluginError: The refiner that the model names cannot be used.
+        """
+        if isinstance(refine, Refinement):
+            return refine
+        if isinstance(refine, Refiner):
+            return own_refinement(refine)
+        if isinstance(refine, int) and refine < 0:
+            raise ConfigError(f"refine: found {refine}, expected the number of steps, 0 or more.")
+        if refine is None and not self.has_discriminator:
+            return None
+        return choose_refinement(self._registry or get_registry(), self.document, refine)
+
+    def _guided(self, refine: Refine | None) -> VideoAssembler:
+        """The assembler, its codes refined where that is asked for."""
+        found = self.refinement(refine)
+        if found is None:
+            return self.assembler
+        return RefinedAssembler(self.assembler, self.generator, self.discriminator, found.refiner, self._forward)
+
+    def _forward(self) -> AbstractContextManager[None]:
+        """The context of forward passes."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16) if self.precision == "bf16" else nullcontext()
+
+    def export(self, dest: Path | str, discriminator: bool = False) -> Path:
+        """Writes the model into a new folder in the Hub's shape: `config.json`, `model.safetensors`, `README.md`.
+
+        Args:
+            dest: The folder.
+            discriminator: Whether to write what it was trained against too, as `discriminator.safetensors`, so that
+                samples can be refined along its gradient.
+
+        Raises:
+            RunError: The folder exists and is not empty, or cannot be written; or there is no discriminator.
+            GadkitError: As for `Model.discriminator`.
         """
         dest = Path(dest)
         if dest.exists() and not dest.is_dir():
@@ -177,14 +284,13 @@ class Model:
             raise RunError(
                 "a model that was not read from a run has no description to export; load it with gadkit.load."
             )
-        parts = {"generator": self.generator, "assembler": self.assembler}
-        weights = {f"{name}.{key}": value for name, part in parts.items() for key, value in part.state_dict().items()}
-        write_folder(
-            dest,
-            {WEIGHTS: {key: value.cpu().contiguous() for key, value in weights.items()}},
-            {DESCRIPTION: self.document},
-            {"README.md": model_card(self.document, self.longest)},
-        )
+        document = self.document
+        files = {WEIGHTS: _weights(generator=self.generator, assembler=self.assembler)}
+        if discriminator:
+            files[JUDGE] = _weights(discriminator=self.discriminator)
+        else:
+            document = {key: value for key, value in document.items() if key not in ("discriminator", "refiner")}
+        write_folder(dest, files, {DESCRIPTION: document}, {"README.md": model_card(document, self.longest)})
         return dest
 
     def class_numbers(self, labels: Sequence[int | str] | None, num: int, first: int = 0) -> list[int] | None:
@@ -216,8 +322,18 @@ class Model:
         raise ConfigError(f"labels: found {label!r}, expected one of {', '.join(self.classes)}, or its number.")
 
 
-def model_document(config: RunConfig, video: VideoSpec, classes: Sequence[str], step: int) -> dict[str, Any]:
-    """What `config.json` of a model says: all that `gadkit.load` needs besides the weights."""
+def model_document(
+    config: RunConfig, video: VideoSpec, classes: Sequence[str], step: int, nets: Container[str] = ()
+) -> dict[str, Any]:
+    """What `config.json` of a model says: all that `gadkit.load` needs besides the weights.
+
+    Args:
+        config: The run's configuration.
+        video: The shape of the videos.
+        classes: Names of the classes.
+        step: Steps done.
+        nets: The nets whose weights are kept; with a `discriminator` among them it is named, and so is the refiner.
+    """
     from gadkit import __version__
 
     document: dict[str, Any] = {
@@ -228,7 +344,21 @@ def model_document(config: RunConfig, video: VideoSpec, classes: Sequence[str], 
         "video": asdict(video),
         "classes": list(classes),
     }
-    for kind in ("generator", "assembler"):
-        part = config.parts[kind]
-        document[kind] = {"use": part.entry.qualified, "version": part.entry.version, "settings": part.settings}
+    kinds = ("generator", "assembler", *(("discriminator", "refiner") if "discriminator" in nets else ()))
+    for kind in kinds:
+        if (part := config.parts.get(kind)) is not None:
+            document[kind] = {"use": part.entry.qualified, "version": part.entry.version, "settings": part.settings}
     return document
+
+
+def _weights(**nets: nn.Module) -> dict[str, Tensor]:
+    """The tensors of nets as a file holds them, each below the name of its net."""
+    found = {}
+    for name, net in nets.items():
+        for key, value in net.state_dict().items():
+            if not isinstance(value, Tensor):
+                raise RunError(
+                    f"{name}: keeps {key!r}, which is no tensor, and a model's files hold nothing else; mend its class."
+                )
+            found[f"{name}.{key}"] = value.cpu().contiguous()
+    return found

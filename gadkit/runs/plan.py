@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from gadkit.interfaces.dataset import ENDLESS, Source
 from gadkit.interfaces.footprint import Footprint
 from gadkit.interfaces.spec import VideoSpec
 from gadkit.interfaces.trainer import Trainer
+from gadkit.randomness import Key, seeded
 from gadkit.runs.reporter import Plan
 from gadkit.words import count_text, size_text
 
@@ -26,22 +28,58 @@ RESIDENT_SHARE = 0.25
 
 
 def check_fit(config: RunConfig, parts: Mapping[str, Any]) -> None:
-    """Refuses parts whose declarations contradict each other, naming both."""
-
-    def name(kind: str) -> str:
-        return f"{kind} {config.parts[kind].entry.component.name!r}"
-
-    discriminator, loss, direction = parts.get("discriminator"), parts.get("loss"), parts.get("direction")
+    """Refuses parts whose declarations contradict each other, naming both; a direction's are `check_rules`'."""
+    name = partial(_name, config)
+    discriminator, loss = parts.get("discriminator"), parts.get("loss")
     if loss is not None and discriminator is not None and loss.logits not in (None, discriminator.logits):
         raise ConfigError(
             f"{name('loss')} needs {loss.logits} logits a clip, but {name('discriminator')} gives "
             f"{discriminator.logits}; choose another --loss or --discriminator."
         )
-    if direction is not None and loss is not None and direction.needs_zero_sum and not loss.zero_sum:
+    if "refiner" in config.parts and discriminator is None:
+        raise ConfigError(
+            f"{name('refiner')} follows the gradient of a discriminator, and {name('trainer')} trains none; "
+            "choose --refiner none, or another --trainer."
+        )
+
+
+def check_rules(config: RunConfig, precision: str) -> None:
+    """Refuses a direction whose flags the loss, the cut or the precision cannot meet, before any data are opened.
+
+    Args:
+        config: The run's.
+        precision: The engine's, never `auto`.
+    """
+
+    def build(kind: str) -> Any:
+        with seeded(Key.of(config.seed, "rules")):  # what it draws to begin with is nobody's
+            return config.parts[kind].entry.load()(**config.parts[kind].settings)
+
+    trainer = build("trainer")
+    used = {*trainer.needs, *trainer.takes} & config.parts.keys()
+    if "direction" not in used:
+        return
+    direction, cut = build("direction"), trainer.accumulate
+    name = partial(_name, config)
+    if direction.needs_zero_sum and "loss" in used and not build("loss").zero_sum:
         raise ConfigError(
             f"{name('direction')} is only right for zero-sum losses, and {name('loss')} is none; "
-            f"choose --loss minimax or wasserstein, or another --direction."
+            "choose --loss minimax or wasserstein, or another --direction."
         )
+    if direction.needs_one_graph and cut > 1:
+        raise ConfigError(
+            f"trainer.accumulate: found {cut}, but {name('direction')} differentiates one graph of the whole batch, "
+            "which cannot be cut; expected 1: use --accumulate 1 with a smaller --batch-size, or another --direction."
+        )
+    if not direction.scalable and precision == "fp16":
+        raise ConfigError(
+            f"precision: found 'fp16', but {name('direction')} cannot work with gradients that are scaled, as fp16 "
+            "needs them; expected bf16, fp32 or fp64: choose one of these, or another --direction."
+        )
+
+
+def _name(config: RunConfig, kind: str) -> str:
+    return f"{kind} {config.parts[kind].entry.component.name!r}"
 
 
 def check_nets(config: RunConfig, sources: Sequence[Source]) -> None:

@@ -32,6 +32,7 @@ _SAFE = (
     "run",
     "evaluation",
     "plugins",
+    "refiner",
     "clips.resident",
     "trainer.accumulate",
     "data.path",

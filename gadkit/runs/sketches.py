@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from gadkit.checkpoints.store import read_document, read_shapes
+from gadkit.checkpoints.store import read_document, read_shapes, tensor_names
 from gadkit.config import RunConfig
 from gadkit.engine.weightless import weightless
 from gadkit.entry import one_line
@@ -91,6 +91,16 @@ def shapes_fault(found: Shapes, net: nn.Module) -> str:
     return ""
 
 
+def shapes_in(described: Any, shapes: Shapes) -> Shapes:
+    """The tensors of a net in a file, by their names in the net.
+
+    Args:
+        described: What the state of a checkpoint says of the net.
+        shapes: The tensors of the file.
+    """
+    return {key: shapes[name] for key, name in tensor_names(described).items() if name in shapes}
+
+
 def check_resumed(config: RunConfig, checkpoint: Path, video: VideoSpec) -> None:
     """Refuses to go on from a checkpoint with a configuration that makes other nets than it holds.
 
@@ -128,9 +138,9 @@ def check_resumed(config: RunConfig, checkpoint: Path, video: VideoSpec) -> None
         net = parts[kind] = sketch(lambda: cls(*arguments, **part.settings), whose)  # noqa: B023, it is called here
         if net is None:
             continue
-        named = {key: value.get("$tensor") for key, value in nets[kind].items() if isinstance(value, Mapping)}
-        held = {key: shapes[name] for key, name in named.items() if isinstance(name, str) and name in shapes}
-        fault = shapes_fault(held, net)
+        fault = shapes_fault(
+            {key: shapes[name] for key, name in tensor_names(nets[kind]).items() if name in shapes}, net
+        )
         if fault:
             raise RunError(
                 f"{checkpoint}: its {kind} does not fit the one that is installed and set now ({fault}); put the "

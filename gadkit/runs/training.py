@@ -35,7 +35,7 @@ from gadkit.runs.inside import check_inside
 from gadkit.runs.loading import read_description
 from gadkit.runs.lock import locked
 from gadkit.runs.opening import choose
-from gadkit.runs.plan import RESIDENT_SHARE, check_fit, check_nets, free_memory, make_plan
+from gadkit.runs.plan import RESIDENT_SHARE, check_fit, check_nets, check_rules, free_memory, make_plan
 from gadkit.runs.reporter import Reporter
 from gadkit.runs.resuming import GoingOn, changes, check_changes, choose_checkpoint
 from gadkit.runs.session import Session
@@ -105,6 +105,7 @@ def train(
     file = run.path / CONFIG if run is not None and resume != "auto" else config
     resolved = resolve_config(registry, file, recipe, choices, set, plugins, resolution)
     engine = Engine(resolved.device, resolved.precision)
+    check_rules(resolved, engine.precision)
     with ExitStack() as held:
         if run is not None:
             check_inside(run.path)

@@ -80,7 +80,7 @@ class Writer:
         run, settings = session.run, session.config.run
         weights = snapshot({f"{name}.{key}": v for name, m in models.items() for key, v in m.state_dict().items()})
         document, tensors = flatten(snapshot(dict(state)))
-        description = model_document(session.config, session.video, session.clips.store.classes, step)
+        description = model_document(session.config, session.video, session.clips.store.classes, step, state["nets"])
 
         def write() -> None:
             path = run.checkpoint_path(step)

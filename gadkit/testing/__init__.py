@@ -17,16 +17,20 @@ from gadkit.testing.conformance import (
     check_penalty,
 )
 from gadkit.testing.datasets import check_dataset
+from gadkit.testing.directions import check_direction
 from gadkit.testing.measures import check_features, check_metric
+from gadkit.testing.refiners import check_refiner
 
 __all__ = [
     "CHECKS",
     "check_assembler",
     "check_dataset",
+    "check_direction",
     "check_discriminator",
     "check_features",
     "check_generator",
     "check_loss",
     "check_metric",
     "check_penalty",
+    "check_refiner",
 ]

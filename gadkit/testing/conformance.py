@@ -21,7 +21,9 @@ from gadkit.interfaces.penalty import Penalty
 from gadkit.interfaces.spec import VideoSpec
 from gadkit.randomness import Key, Noise, seeded
 from gadkit.testing import probes
+from gadkit.testing.directions import check_direction
 from gadkit.testing.probes import close, noise_of, promise, untouched
+from gadkit.testing.refiners import check_refiner
 
 #: Heights and widths tried in turn; a component may refuse some with `ConfigError`, and is checked on the first two
 #: that it takes.
@@ -380,4 +382,6 @@ CHECKS: dict[str, Callable[..., None]] = {
     "discriminator": check_discriminator,
     "loss": check_loss,
     "penalty": check_penalty,
+    "direction": check_direction,
+    "refiner": check_refiner,
 }

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from gadkit.errors import ConfigError
 from gadkit.interfaces.assembler import VideoAssembler
@@ -258,9 +257,27 @@ class _Once(torch.autograd.Function):
         return x.clone()
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, slope: Tensor) -> Tensor:
-        return slope
+        same: Tensor = _Constant.apply(slope)  # type: ignore[no-untyped-call]
+        return same
+
+
+class _Constant(torch.autograd.Function):
+    """The identity, which cannot be differentiated. PyTorch's `once_differentiable` lets `autograd.grad` pass by it."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> Tensor:
+        raise RuntimeError("a gradient was differentiated that cannot be")
+
+
+def once(x: Tensor) -> Tensor:
+    """The identity, whose gradient cannot be differentiated: what nets are that have no second derivative."""
+    same: Tensor = _Once.apply(x)  # type: ignore[no-untyped-call]
+    return same
 
 
 class SmoothCritic(nn.Module):
@@ -282,7 +299,7 @@ class SmoothCritic(nn.Module):
 
     def forward(self, video: Tensor, labels: Tensor) -> Tensor:
         """Clips `(B, N, C, H, W)` to one number each, `(B,)`, at least float32."""
-        x: Tensor = _Once.apply(video) if self.once else video  # type: ignore[no-untyped-call]
+        x = once(video) if self.once else video
         hidden = torch.tanh(x.flatten(1) @ self.hidden.T)
         total = (hidden * (self.out + self.embedding[labels])).sum(1)
         return total.float() if total.dtype == torch.bfloat16 else total

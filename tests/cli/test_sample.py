@@ -287,7 +287,9 @@ def test_a_model_from_the_hub(gadkit_command, trained, monkeypatch, tmp_path):
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     assert gadkit_command("sample", "someone/something", "--out", "a.png").code == 0
     assert np.array_equal(strip("a.png"), pixels(trained)[0])
-    assert asked == [("someone/something", ["config.json", "manifest.json", "model.safetensors"])]
+    assert asked == [
+        ("someone/something", ["config.json", "discriminator.safetensors", "manifest.json", "model.safetensors"])
+    ]
 
 
 def test_one_model_has_one_step(gadkit_command, trained):

@@ -203,6 +203,7 @@ def test_unknown_names_are_plugin_errors(registry):
         (b"sede = 1\n", r"given\.toml': sede is no key of a configuration\. Did you mean 'seed'"),
         (b"format = 2\n", r"given\.toml': format: found 2, expected 1; upgrade gadkit"),
         (b"recipe = 3\n", r"given\.toml': recipe: found 3"),
+        (b'recipe = ""\n', r"given\.toml': recipe: found ''"),
         (b"plugins = 'x.py'\n", r"given\.toml': plugins: found 'x\.py', expected tables"),
     ],
 )

@@ -9,21 +9,24 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gadkit import Loss, Noise, Penalty, VideoSpec
+from gadkit import Direction, Game, Loss, Noise, Penalty, Score, VideoSpec
 from gadkit.registry import Entry, get_registry
 from gadkit.testing import (
     CHECKS,
     check_assembler,
+    check_direction,
     check_discriminator,
     check_generator,
     check_loss,
     check_penalty,
+    check_refiner,
 )
 from gadkit_plugins.assemblers.independent import Independent
 from gadkit_plugins.assemblers.walk import Walk
 from gadkit_plugins.dcgan.clip import ClipDiscriminator
 from gadkit_plugins.dcgan.frame import FrameDiscriminator
 from gadkit_plugins.dcgan.generator import Generator
+from gadkit_plugins.gad.proximal import Proximal
 from gadkit_plugins.minimax.losses import Hinge, Minimax, NonSaturating, RelativisticPairing
 from gadkit_plugins.minimax.penalties import R1, ApproximateR1R2
 
@@ -48,6 +51,8 @@ def test_the_bundled_components_are_registered() -> None:
     assert names["assembler"] >= {"independent", "walk"}
     assert names["loss"] >= {"minimax", "nonsaturating", "hinge", "lsgan", "wasserstein", "rpgan"}
     assert names["penalty"] >= {"r1", "r1r2", "approx-r1r2", "wgan-gp"}
+    assert names["direction"] >= {"alternating", "simultaneous", "optimistic", "extragradient", "competitive"}
+    assert names["refiner"] >= {"proximal", "flow"}
 
 
 # Planted faults: each breaks one promise of a component that otherwise keeps them all.
@@ -321,6 +326,18 @@ def test_faulty_penalties_are_caught(cls: type[Penalty], found: str) -> None:
         check_penalty(cls)
 
 
+class StandsStill(Direction):
+    """More of them: `test_direction_conformance.py`."""
+
+    def step(self, game: Game) -> None:
+        game.discriminator.update(game.discriminator.gradient(0))
+
+
+class LosesType(Proximal):
+    def refine(self, score: Score, start: Tensor, noise: Noise) -> Tensor:
+        return super().refine(score, start.double(), noise)
+
+
 @pytest.mark.parametrize("check", list(CHECKS.values()), ids=list(CHECKS))
 def test_messages_say_what_to_do(check: Callable[..., None]) -> None:
     faulty = {
@@ -329,6 +346,8 @@ def test_messages_say_what_to_do(check: Callable[..., None]) -> None:
         check_discriminator: ForgetsLogits,
         check_loss: Sums,
         check_penalty: NoGraph,
+        check_direction: StandsStill,
+        check_refiner: LosesType,
     }[check]
     with pytest.raises(AssertionError, match=r"(?s)^Promised: .+\. Found: .+\. To mend it: .+\.$"):
         check(faulty)

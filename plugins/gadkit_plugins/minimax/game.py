@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from gadkit import ConfigError, Discriminator, Key, Logits, Loss, Noise, Session
-from gadkit.engine import Choice, Engine, Meter, laid_out_like, load_optimiser_state, optimiser_state
+from gadkit import ConfigError, Discriminator, Key, Loss, Noise, Session
+from gadkit.engine import (
+    Choice,
+    Engine,
+    Meter,
+    judge,
+    laid_out_like,
+    load_optimiser_state,
+    optimiser_state,
+    total,
+)
 
 Heads = dict[str, Tensor]
 
@@ -40,7 +49,7 @@ class BoundPlayer:
 
     def gradient(self, draw: int, *, again: bool = False) -> list[Tensor]:
         """The gradient at the current parameters, over every micro-batch of every process."""
-        total: list[Tensor] = []
+        summed: list[Tensor] = []
         for piece in range(self._pieces):
             loss = self.loss(draw, piece, again)
             if self._scaler is not None:
@@ -53,34 +62,49 @@ class BoundPlayer:
                     strict=True,
                 )
             ]
-            if total:
-                torch._foreach_add_(total, found)
+            if summed:
+                torch._foreach_add_(summed, found)
             else:
-                total = found
+                summed = found
         if self._pieces > 1:
-            torch._foreach_div_(total, self._pieces)
-        self._engine.average_(total)
+            torch._foreach_div_(summed, self._pieces)
+        self._engine.average_(summed)
         if self._scaler is not None:
-            self._assign(total)
+            self._assign(summed)
             self._scaler.unscale_(self.optimiser)
-        return total
+        return summed
 
-    def set_rate(self, rate: float) -> None:
-        """Sets the optimiser's learning rate."""
+    @property
+    def rate(self) -> float:
+        """The optimiser's learning rate."""
+        return float(self.optimiser.param_groups[0]["lr"])
+
+    @rate.setter
+    def rate(self, value: float) -> None:
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = value
 
-    def update(self, gradients: Sequence[Tensor]) -> None:
-        """One step of the optimiser along `gradients`."""
+    def update(self, gradients: Sequence[Tensor]) -> bool:
+        """One step of the optimiser along `gradients`; whether it was made."""
         self._assign(gradients)
+        made = True
         if self._scaler is None:  # which skips what overflowed
             self._see(self, gradients)
             self.optimiser.step()
         else:
+            scale = self._scaler.get_scale()
             self._scaler.step(self.optimiser)
             self._scaler.update()
+            made = self._scaler.get_scale() >= scale  # it falls after an overflow, and then alone
         for parameter in self.parameters:
             parameter.grad = None
+        return made
+
+    @torch.no_grad()
+    def move(self, steps: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
+        """Adds `steps` to the parameters, past the optimiser."""
+        self._see(self, gradients)
+        torch._foreach_add_(list(self.parameters), list(steps))
 
     def _assign(self, gradients: Sequence[Tensor]) -> None:
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
@@ -142,30 +166,12 @@ class Critic:
         for known, logits in self._known:
             if known is video:
                 return logits
-        logits = named_heads(
-            self._discriminator(video, self._batch.labels, self._batch.times), len(video), self._discriminator.logits
-        )
+        logits = judge(self._discriminator, video, self._batch.labels, self._batch.times)
         self._known.append((video, logits))
         return logits
 
     def __call__(self, video: Tensor) -> Tensor:
-        weights = self._discriminator.head_weights
-        total = [weights.get(head, 1.0) * logits.sum(dim=1) for head, logits in self.heads(video).items()]
-        return torch.stack(total).sum(dim=0)
-
-
-def named_heads(logits: Logits, clips: int, count: int) -> dict[str, Tensor]:
-    """Logits as named heads, at least float32; `ConfigError` where they are no `(clips, count)`."""
-    heads = dict(logits) if isinstance(logits, Mapping) else {"": logits}
-    for head, value in heads.items():
-        if not isinstance(value, Tensor) or value.shape != (clips, count):
-            found = f"the shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"type {type(value).__name__}"
-            raise ConfigError(
-                f"discriminator: its logits{f' {head!r}' if head else ''} for {clips} clips have {found}, expected "
-                f"({clips}, {count}), with as many logits a clip as its attribute `logits` says; mend the "
-                "discriminator, or choose another one."
-            )
-    return {head: value if value.dtype == torch.float64 else value.float() for head, value in heads.items()}
+        return total(self._discriminator, self.heads(video))
 
 
 class MinimaxGame:
@@ -215,8 +221,17 @@ class MinimaxGame:
         self._key = self._session.key
         self._usual, self._asked = self._asked or self._usual, []
 
+    @property
+    def zero_sum(self) -> bool:
+        """Whether the losses are; the penalty is the discriminator's own."""
+        return self._objective.zero_sum
+
+    def average_(self, tensors: Sequence[Tensor]) -> None:
+        """See `gadkit.Game.average_`."""
+        self._session.engine.average_(tensors)
+
     def losses(self, draw: int) -> tuple[Tensor, Tensor]:
-        """The generator's and the discriminator's loss on one graph, in which each tensor is judged once."""
+        """See `gadkit.Game.losses`."""
         batch = self._batch(draw, 0)
         fake = self._fake(batch)
         if self._penalty is not None and self._penalty.double_backward:
@@ -247,6 +262,8 @@ class MinimaxGame:
         self._see_loss("loss/discriminator", loss)
         self._measure(batch.real, fake, real_heads, fake_heads)
         if self._penalty is not None:
+            if fake.grad_fn is not None:  # on one graph with the generator, of which the penalty is no part
+                fake = fake.detach().requires_grad_(self._penalty.double_backward)
             penalty = self._penalise(critic, batch, fake)
             self._see_loss("penalty", penalty)
             loss = loss + penalty

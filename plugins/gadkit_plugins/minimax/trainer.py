@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import torch
@@ -12,6 +14,7 @@ from gadkit import ConfigError, Footprint, Session, Trainer
 from gadkit.engine import Average, GroupedBatchNorm, commit_statistics, group_batchnorm, statistics_groups
 from gadkit_plugins.minimax.game import Cut, MinimaxGame
 from gadkit_plugins.minimax.memory import activations, parameters, release, take
+from gadkit_plugins.minimax.twice import differentiate_twice, refused
 
 Rate = Annotated[float, Field(gt=0)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
@@ -66,10 +69,12 @@ class MinimaxTrainer(Trainer):
 
     def footprint(self, session: Session) -> Footprint:
         """An estimate from the graphs of two clips; see `gadkit.Trainer.footprint`."""
-        game = self.prepare(session, clips=2)
-        found = Footprint(parts=parameters(game), per_clip=activations(game, 2))
-        release(session.generator, session.assembler, session.discriminator)
-        return found
+        with _passing(session):
+            game = self.prepare(session, clips=2)
+            differentiate_twice(game, session)
+            return Footprint(
+                parts=parameters(game, session.direction), per_clip=activations(game, 2, session.direction)
+            )
 
     def cut(self, session: Session, accumulate: int) -> dict[str, Any]:
         """See `gadkit.Trainer.cut`: batch statistics that nobody chose a group for are taken over smaller ones."""
@@ -82,11 +87,9 @@ class MinimaxTrainer(Trainer):
 
     def rehearse(self, session: Session, accumulate: int) -> None:
         """See `gadkit.Trainer.rehearse`."""
-        game = self.prepare(session, clips=self.batch_size // (session.engine.world * accumulate))
-        try:
-            take(game, again=accumulate == 1)
-        finally:
-            release(session.generator, session.assembler, session.discriminator)
+        with _passing(session):
+            game = self.prepare(session, clips=self.batch_size // (session.engine.world * accumulate))
+            take(game, session.direction, again=accumulate == 1)
 
     def prepare(self, session: Session, clips: int | None = None) -> MinimaxGame:
         """Moves the nets to the device and binds the game; with `clips`, one of that few clips, to measure it."""
@@ -111,6 +114,8 @@ class MinimaxTrainer(Trainer):
             self.group, groups = statistics_groups(self.batch_size, self.norm_group, own)
             for layer in normalised:
                 layer.groups = groups if clips is None else 1
+        if session.direction.needs_one_graph:  # then a process's share is one piece
+            self.group, self.regroups = own, False
         return MinimaxGame(session, cut, session.direction.draws, self._optimiser)
 
     def _optimiser(self, player: str, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
@@ -118,6 +123,17 @@ class MinimaxTrainer(Trainer):
             raise ConfigError(f"{player}: has no parameters, so there is nothing to train.")
         fused = parameters[0].device.type in {"cpu", "cuda"}
         return torch.optim.Adam(parameters, lr=self.rates[player], betas=self.betas[player], fused=fused)
+
+
+@contextmanager
+def _passing(session: Session) -> Iterator[None]:
+    """A block that computes with the nets and leaves neither batch statistics behind nor a trace in random numbers."""
+    device = session.engine.device
+    try:
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            yield
+    finally:
+        release(session.generator, session.assembler, session.discriminator)
 
 
 class MinimaxTraining:
@@ -143,7 +159,8 @@ class MinimaxTraining:
     def advance(self, step: int) -> None:
         """One training step: the players' updates, then what follows from them."""
         self.game.begin(step)
-        self._session.direction.step(self.game)
+        with refused(self._session):
+            self._session.direction.step(self.game)
         for net in self.nets.values():
             commit_statistics(net, self._session.engine)
         self.average.update((step + 1) * self._trainer.batch_size, self._trainer.batch_size)
@@ -165,6 +182,6 @@ class MinimaxTraining:
         """See `gadkit.Training.load`."""
         for name, player in (("generator", self.game.generator), ("discriminator", self.game.discriminator)):
             player.load_state_dict(state[name])
-            player.set_rate(self._trainer.rates[name] * self._session.attempt.rate)
+            player.rate = self._trainer.rates[name] * self._session.attempt.rate
         self._session.direction.load_state_dict(state["direction"])
         self.game.meter.load_state_dict(state["meter"], self._session.engine)

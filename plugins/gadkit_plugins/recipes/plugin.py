@@ -22,6 +22,12 @@ def gadkit_recipes() -> list[Component]:
             source="Radford et al. 2016, arXiv:1511.06434; Huang et al. 2024, arXiv:2501.05441",
         ),
         Component(
+            name="gad",
+            summary="the relativistic pairing game with R1 and R2, for longer trainings; 64x64, 16 frames",
+            target="gadkit_plugins.recipes:gad.toml",
+            source="Huang et al. 2024, arXiv:2501.05441 (R3GAN)",
+        ),
+        Component(
             name="article",
             summary="the GAD article's networks, loss and batch; 28x28, every frame on its own",
             target="gadkit_plugins.recipes:article.toml",
