@@ -78,6 +78,11 @@ class Plan:
     move: str
 
     @property
+    def tried(self) -> tuple[str, ...]:
+        """What moves the latents of the samples: the refiners, and what moved them in training."""
+        return self.refiners if self.optimised is None else (self.move, *self.refiners)
+
+    @property
     def label(self) -> str:
         """What is compared in the table."""
         return self.direction + (f" + {self.move} ({self.optimised})" if self.optimised else "")
@@ -136,7 +141,7 @@ class Optimised(MixtureGame):
 
 def natural(game: MixtureGame, latents: Tensor, number: int) -> Tensor:
     """LOGAN's step; a graph leads through it to the nets."""
-    latents = latents.requires_grad_()
+    latents = latents.detach().requires_grad_()
     with torch.enable_grad():
         (ascent,) = torch.autograd.grad(game.score(latents).sum(), latents, create_graph=True)
     return latents + ALPHA * ascent / (BETA + ascent.square().sum(dim=1, keepdim=True))
@@ -148,7 +153,12 @@ def game_of(plan: Plan) -> MixtureGame:
     parts = {"loss": build("loss", plan.loss), "penalty": penalty, "seed": plan.seed}
     if plan.optimised is None:
         return MixtureGame(Mixture.grid(), **parts)
-    return Optimised(plan, natural if plan.move == NATURAL else by_refiner(plan.move), **parts)
+    return Optimised(plan, mover(plan.move), **parts)
+
+
+def mover(text: str) -> Callable[[MixtureGame, Tensor, int], Tensor]:
+    """What moves latents: a refiner, or the natural step."""
+    return natural if text == NATURAL else by_refiner(text)
 
 
 def by_refiner(text: str) -> Callable[[MixtureGame, Tensor, int], Tensor]:
@@ -178,9 +188,9 @@ def trained(plan: Plan) -> dict[str, Sampled]:
     game.play(build("direction", plan.direction), plan.steps, schedule=held_then_falling)
     latents = game.latents(SAMPLES)
     found = {"": measured(game, latents, (time.process_time() - start) / plan.steps * 1000)}
-    for text in plan.refiners:
+    for text in plan.tried:
         start = time.process_time()
-        refined = by_refiner(text)(game, latents, 0)
+        refined = mover(text)(game, latents, 0)
         found[text] = measured(game, refined, time.process_time() - start)
     return found
 
@@ -274,7 +284,7 @@ def main() -> int:
         plan, before = group[0][0], [found[""] for _, found in group]
         reached.append(bar(before))
         table.add_row(*row(plan.label, plan.steps, before, reached[-1]))
-        for text in plan.refiners:
+        for text in plan.tried:
             after = [found[text] for _, found in group]
             table.add_row(*row(f"  then {text}", 0, after, refined_bar(before, after)))
     console.print(table)

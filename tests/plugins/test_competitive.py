@@ -212,12 +212,15 @@ def test_zero_gradients_and_losses_without_mixed_terms_give_finite_steps(zero_su
 @pytest.mark.parametrize("loss", ["minimax", "rpgan"])
 def test_what_is_not_finite_is_not_hidden(loss):
     """A masked iteration must not pass for a converged one: whoever watches finds the numbers."""
-    game, direction = mixture(loss), competitive(preconditioned=False)
-    direction.step(game)
+    game = mixture(loss)
     with torch.no_grad():
         game.discriminator.parameters[0].fill_(float("nan"))
-    direction.step(game)
+    competitive(preconditioned=False).step(game)
     assert np.isnan(point(game)).all()
+    matrix, target = system(0)
+    target[3] = float("nan")
+    found, residual = solved(matrix, target, torch.zeros(24, dtype=torch.float64), 3)
+    assert bool(found.isnan().all() & residual.isnan().all())
 
 
 @pytest.mark.parametrize("preconditioned", [True, False])
@@ -273,11 +276,12 @@ def test_a_start_near_the_solution_leaves_less_to_do_and_a_bad_one_no_more():
     assert float(far) <= float(target.norm())
 
 
-def test_a_step_begins_with_the_solution_of_the_one_before():
+@pytest.mark.parametrize("loss", ["rpgan", "minimax"])
+def test_a_step_begins_with_the_solution_of_the_one_before(loss):
     """The same batch twice, hardly moved: two iterations from the memory are nearer than two from nothing."""
     errors = {}
     for remembers in (True, False):
-        game, direction = mixture("rpgan", "r1r2", rates=(2e-3, 2e-3)), competitive(iterations=2)
+        game, direction = mixture(loss, "r1r2", rates=(2e-3, 2e-3)), competitive(iterations=2)
         direction.step(game)
         state = snapshot(direction.state_dict())
         again = competitive(iterations=2)

@@ -116,7 +116,25 @@ class Recorder(gadkit.Direction):
         seen["rate"] = game.generator.rate
 
 
-@pytest.mark.parametrize("discriminator", ["dcgan-clip", "dcgan-frame"])
+class TwoHeads(gadkit.Discriminator):
+    """Judges the clip and its first frame, with weights."""
+
+    head_weights = {"clip": 1.0, "frame": 0.3}
+
+    def __init__(self, video, *, norm: str = "none") -> None:
+        super().__init__(video)
+        size = video.channels * video.height * video.width
+        self.trunk = torch.nn.Sequential(torch.nn.Linear(video.frames * size, 8), torch.nn.BatchNorm1d(8))
+        self.clip, self.frame = torch.nn.Linear(8, 1), torch.nn.Linear(size, 1)
+
+    def features(self, video, labels=None, times=None):
+        return torch.tanh(self.trunk(video.flatten(1)))
+
+    def forward(self, video, labels=None, times=None):
+        return {"clip": self.clip(self.features(video)), "frame": self.frame(video[:, 0].flatten(1)).square()}
+
+
+@pytest.mark.parametrize("discriminator", ["dcgan-clip", "dcgan-frame", TwoHeads])
 @pytest.mark.parametrize("penalty", ["none", "r1r2", "wgan-gp", "approx-r1r2"])
 def test_both_losses_on_one_graph_are_the_players_own(tmp_path, discriminator, penalty):
     """With batch statistics and labels; no derivative leads from the penalty to the generator."""

@@ -118,7 +118,8 @@ class Compiled(ByMaths):
 
     def __init__(self, video):
         super().__init__(video)
-        self.last = self.compiled(nn.Sequential(self.last, nn.Tanh()))
+        torch.compiler.reset()  # what was compiled for other shapes before decides on what is said
+        self.last = self.compiled(self.last)
 
     def compiled(self, net):
         return torch.compile(net, backend="aot_eager")

@@ -16,7 +16,7 @@ _MEMORY = ("squares", "weight", "solution")
 
 
 class Competitive(Direction):
-    """Competitive gradient descent, with or without Adam's preconditioner. Experimental: a step costs several of Adam.
+    """Competitive gradient descent, with or without Adam's preconditioner. Experimental.
 
     Each player answers the other's step instead of its position. The steps dx and dy are the equilibrium of the local
     game in which the generator pays <grad_x f, dx> + dx' F dy + dx' A_x^-1 dx / 2 and the discriminator
@@ -24,17 +24,21 @@ class Competitive(Direction):
 
         A_x^-1 dx + F dy = -grad_x f,    G dx + A_y^-1 dy = -grad_y g.
 
-    With A = rate this is Schaefer & Anandkumar 2019 (arXiv:1905.12103, equation 4), with
-    A = diag(rate / (sqrt(v) + eps)), v the decaying mean of the squared gradients as in Adam, Schaefer, Zheng &
-    Anandkumar 2020 (arXiv:1910.05852). No matrix is made: products with F, G and their transposes are derivatives of
-    derivatives. In the coordinates A^(-1/2) (dx, dy) the system is (I + N) z = -A^(1/2) gradients, and conjugate
-    gradients solve its normal equations. For a zero-sum loss N' = -N, the discriminator's step follows from the
-    generator's, and two products an iteration are enough; for others it is four. Where N' is nearly -N, as it is for
-    most losses, the normal equations are no worse conditioned than the system of a zero-sum game. A solution begins
-    with the one of the step before.
+    With A = rate this is Schaefer & Anandkumar 2019 (arXiv:1905.12103), with A = diag(rate / (sqrt(v) + eps)), v the
+    decaying mean of the squared gradients with Adam's correction, Schaefer, Zheng & Anandkumar 2020 (arXiv:1910.05852).
+    No matrix is made: products with F, G and their transposes are derivatives of derivatives. In the coordinates
+    z = A^(-1/2) (dx, dy) the system is (I + N) z = -A^(1/2) gradients, and conjugate gradients solve its normal
+    equations, from the solution of the step before. For a zero-sum loss N' = -N, the discriminator's step follows from
+    the generator's, and two products an iteration are enough; for others it is four. Where N' is nearly -N the normal
+    equations are conditioned as those of a zero-sum game.
 
-    A step asks for one graph of the whole batch of a process, and differentiates it three times beside a penalty that
-    is a gradient's: the nets must have second derivatives, the batch cannot be cut, and fp16 is out.
+    Measured with three iterations: a step costs 4.5 alternating ones for a zero-sum loss and 6 to 9 for others (nets of
+    two hidden layers on the plane). It is within 2.5 % of the exact one there at rates up to 2e-3, and mostly within
+    8 % for videos of 32x32 at 2e-4; in the first steps of one loss it was off by a third. The larger the rates, the
+    harder the system: at 2e-3 such videos would need more than 20. On a ring of Gaussians ten iterations led no further
+    than three, and competitive steps no further than alternating ones.
+
+    The nets need second derivatives, the batch cannot be cut into micro-batches, and fp16 cannot be used.
 
     Args:
         preconditioned: Whether A follows the gradients' sizes as in Adam; otherwise it is the learning rate alone.
@@ -42,7 +46,7 @@ class Competitive(Direction):
         eps: Added to sqrt(v).
         iterations: Of conjugate gradients in a step, always as many.
         tolerance: Iterations change nothing any more once the normal equations' residual is so small against the
-            gradients (both in those coordinates).
+            gradients, both in those coordinates.
     """
 
     needs_double_backward = True
@@ -57,7 +61,7 @@ class Competitive(Direction):
         preconditioned: bool = True,
         decay: Annotated[float, Field(ge=0, lt=1)] = 0.99,
         eps: Annotated[float, Field(gt=0)] = 1e-5,
-        iterations: Annotated[int, Field(gt=0, le=1000)] = 5,
+        iterations: Annotated[int, Field(gt=0, le=1000)] = 3,
         tolerance: Annotated[float, Field(ge=0, lt=1)] = 1e-6,
     ) -> None:
         self.preconditioned = preconditioned

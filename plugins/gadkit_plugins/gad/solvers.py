@@ -38,7 +38,7 @@ def conjugate_gradients(
     slope = adjoint(residual)
     way = slope.clone()
     left, enough = _inner(slope, slope), tolerance**2 * _inner(target, target)
-    active = ~(left <= enough)
+    active = left > enough
     for number in range(iterations):
         image = forward(way)
         length = torch.where(active, left / _inner(image, image), 0).to(way.dtype)
@@ -48,7 +48,7 @@ def conjugate_gradients(
             slope.addcmul_(adjoint(image), -length)  # not M'r anew, whose rounding would drive x away in the end
             found = _inner(slope, slope)
             way.mul_(torch.where(active, found / left, 0).to(way.dtype)).add_(slope)
-            left, active = found, active & ~(found <= enough)
+            left, active = found, active & (found > enough)
     return solution, residual
 
 
