@@ -46,6 +46,8 @@ from gadkit.signature import validate
 from gadkit.testing.games import Mixture, MixtureGame, held_then_falling
 
 SAMPLES = 2500
+#: A mode with fewer samples than this, where a hundred would be fair.
+THIN = 10
 #: The step of LOGAN's section 3: alpha g / (beta + |g|^2).
 ALPHA, BETA = 0.9, 5.0
 NATURAL = "natural"
@@ -220,6 +222,7 @@ def row(label: str, steps: int, found: Sequence[Sampled], reached: bool) -> list
         f"{sum(count == 25 for count in modes)}/{len(found)}",
         f"{min(modes)} to {max(modes)}",
         f"{statistics.median(one.fewest for one in found):g}",
+        f"{sum(one.fewest < THIN for one in found)}/{len(found)}",
         f"{statistics.median(shares):.2f}",
         f"{min(shares):.2f} to {max(shares):.2f}",
         f"{statistics.median(one.seconds for one in found):.2f}",
@@ -230,13 +233,14 @@ def row(label: str, steps: int, found: Sequence[Sampled], reached: bool) -> list
 def options() -> argparse.Namespace:
     """What the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--direction", nargs="+", default=["alternating"], help="NAME[,KEY=VALUE]..., one or more")
+    parser.add_argument("--direction", nargs="+", default=["optimistic"], help="NAME[,KEY=VALUE]..., one or more")
     parser.add_argument("--loss", default="rpgan")
     parser.add_argument("--penalty", default="r1r2,gamma=0.05", help="or none")
     parser.add_argument("--refiner", nargs="*", default=["proximal"], help="tried on the samples; may be none at all")
     parser.add_argument("--steps", type=int, nargs="+", default=[6000])
     parser.add_argument("--rate", type=float, default=2e-3, help="of both players")
-    parser.add_argument("--seeds", type=int, default=10, help="0 to this less 1")
+    parser.add_argument("--seeds", type=int, default=10, help="how many")
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--latent-optimisation", choices=["discriminator", "both"], help="on moved samples")
     parser.add_argument("--latent-step", default=NATURAL, help=f"what moves them: {NATURAL}, or a refiner")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
@@ -261,7 +265,7 @@ def main() -> int:
         )
         for direction in asked.direction
         for steps in asked.steps
-        for seed in range(asked.seeds)
+        for seed in range(asked.first_seed, asked.first_seed + asked.seeds)
     ]
     for plan in plans[:: asked.seeds]:  # what is misspelt is told before the first training
         game_of(plan)
@@ -276,7 +280,7 @@ def main() -> int:
     console = Console(width=None if sys.stdout.isatty() else 120)
     table = Table(title=f"grid of 25, {asked.loss}, {asked.penalty}: {asked.seeds} seeds, {SAMPLES:,} samples each")
     table.add_column("", no_wrap=True)
-    for name in ("steps", "whole", "modes", "fewest", "share", "", "CPU s", "bar"):
+    for name in ("steps", "whole", "modes", "fewest", "thin", "share", "", "CPU s", "bar"):
         table.add_column(name, justify="right", no_wrap=True)
     reached = []
     for first in range(0, len(results), asked.seeds):
@@ -289,8 +293,8 @@ def main() -> int:
             table.add_row(*row(f"  then {text}", 0, after, refined_bar(before, after)))
     console.print(table)
     console.print(
-        "whole: seeds with all modes. fewest: samples at the mode with the fewest. CPU s: of 1,000 steps, or of one "
-        "refinement of all samples. fewest, share and CPU s are medians."
+        f"whole: seeds with all modes. fewest: samples at the mode with the fewest. thin: seeds with below {THIN}. "
+        "CPU s: of 1,000 steps, or of one refinement of all samples. fewest, share and CPU s are medians."
     )
     if asked.json is not None:
         numbers = [asdict(plan) | {"found": {k: asdict(v) for k, v in found.items()}} for plan, found in results]

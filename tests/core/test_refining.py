@@ -4,10 +4,11 @@ from contextlib import nullcontext
 
 import pytest
 import torch
+from small_runs import own_registry, small
 from torch import nn
 
 import gadkit
-from gadkit import ConfigError, Discriminator, Generator, Noise, Refiner, RunError, VideoAssembler, VideoSpec
+from gadkit import ConfigError, Discriminator, Generator, Noise, Refiner, RunError, Trainer, VideoAssembler, VideoSpec
 from gadkit.randomness import Key
 from gadkit.runs.model import Model
 from gadkit.runs.refining import RefinedAssembler
@@ -280,3 +281,19 @@ def test_without_a_discriminator_the_way_out_is_named():
     with pytest.raises(RunError, match="discriminator"):
         bare.sample(1, refine=3)
     bare.sample(1)
+
+
+class Alone(Trainer):
+    """A trainer that has no use for a discriminator."""
+
+    def __init__(self, *, batch_size: int = 4) -> None:
+        self.batch_size = batch_size
+
+    def fit(self, session):
+        raise AssertionError("it should not come so far")
+
+
+def test_a_refiner_without_a_discriminator_to_follow_is_refused_before_the_training(tmp_path):
+    with own_registry(), pytest.raises(ConfigError, match=r"refiner 'proximal' .* 'Alone' trains none"):
+        small(tmp_path / "run", trainer=Alone, refiner="proximal")
+    assert not (tmp_path / "run").exists()

@@ -19,7 +19,7 @@ Rule = Literal["FR", "PRP", "HS", "DY", "HZ", "FR_PRP", "HS_DY"]
 class Conjugate(RememberingDirection):
     """Nonlinear conjugate gradients for each player, with the learning rate for a line search.
 
-    omega += eta d_t, d_t = -g_t + beta_t d_(t-1): Naganuma & Iiduka 2023, algorithm 1. Both gradients are taken at the
+    omega += eta d_t, d_t = -g_t + beta_t d_(t-1): Naganuma & Iiduka 2023. Both gradients are taken at the
     same point; each player has one beta, from inner products over all of its parameters, with y = g_t - g_(t-1):
 
     - FR: |g_t|^2 / |g_(t-1)|^2 (Fletcher-Reeves)
@@ -39,7 +39,7 @@ class Conjugate(RememberingDirection):
 
     Args:
         beta: The rule.
-        cap: The largest size of beta of either sign, 1/2 in the paper's analysis; 0 gives plain descent.
+        cap: The largest size of beta of either sign; 0 gives plain descent.
     """
 
     scalable = False

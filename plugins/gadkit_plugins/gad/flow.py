@@ -26,8 +26,9 @@ class Flow(Refiner):
     discriminator.
 
     What is known of it, measured on mixtures of Gaussians in the plane: it raises the share of samples near a mode,
-    and in half of the cases drops modes, because nothing ties a sample to where it was drawn (`proximal` does). It
-    restores no mode that training lost, and a rate too large for D makes it worse without notice.
+    and in a third of the cases drops modes, those that training left with few samples, because nothing ties a sample to
+    where it was drawn (`proximal` does). It restores no mode that training lost, and a rate too large for D makes it
+    worse without notice.
 
     Args:
         steps: Steps of the flow; 0 leaves the latents as they are.
