@@ -28,6 +28,8 @@ import gadkit
 
 #: A fifth of the videos, for memorisation.
 HELD_OUT = 0.2
+#: Metrics, and the part of the data that they are taken against.
+GROUPS = {"distance": (["fvd", "prdc"], "training"), "memorisation": (["memorisation"], "held-out")}
 
 
 def train(args: argparse.Namespace, direction: str, seed: int) -> Path:
@@ -60,26 +62,24 @@ def train(args: argparse.Namespace, direction: str, seed: int) -> Path:
     return out
 
 
-def measure(args: argparse.Namespace, run: Path, refine: dict[str, Any] | int) -> dict[str, Any]:
+def measure(args: argparse.Namespace, run: Path, refine: dict[str, Any] | int, group: str) -> dict[str, Any]:
     """The numbers of a run, sampled in one way."""
     name = "plain" if refine == 0 else "refined-" + "-".join(f"{key}{value}" for key, value in refine.items())
-    place = run / f"guidance-{name}-{args.clips}.json"
+    place = run / f"guidance-{name}-{group}-{args.clips}.json"
     if not place.exists():
-        made = [
-            gadkit.evaluate(
-                run,
-                metrics=metrics,
-                features="i3d",
-                clips=args.clips,
-                real_clips=args.clips,
-                split=split,
-                refine=refine,
-                device="cpu",
-            )
-            for metrics, split in ((["fvd", "prdc"], "training"), (["memorisation"], "held-out"))
-        ]
-        values = {key: score.to_dict() for result in made for key, score in result.values.items()}
-        place.write_text(json.dumps({"step": made[0].step, "values": values}, indent=1))
+        metrics, split = GROUPS[group]
+        made = gadkit.evaluate(
+            run,
+            metrics=metrics,
+            features="i3d",
+            clips=args.clips,
+            real_clips=args.clips,
+            split=split,
+            refine=refine,
+            device="cpu",
+        )
+        values = {key: score.to_dict() for key, score in made.values.items()}
+        place.write_text(json.dumps({"step": made.step, "values": values}, indent=1))
     found: dict[str, Any] = json.loads(place.read_text())
     return found
 
@@ -113,19 +113,21 @@ def main() -> None:
             ):
                 runs[direction].append(run)
     ways: list[dict[str, Any] | int] = [0, *map(parse, args.refine)]
-    for direction, folders in runs.items():
+    for group in GROUPS:
         for way in ways:
-            found = [measure(args, run, way) for run in folders]
-            steps = ", ".join(f"{each['step']:,}" for each in found)
-            print(f"{direction}, {'plain' if way == 0 else way} (steps {steps})")
-            for name in found[0]["values"]:
-                scores = [each["values"][name] for each in found]
-                values = [score["value"] for score in scores]
-                each = ", ".join(
-                    f"{score['value']:.4g}" + (f" ± {score['std']:.2g}" if score["std"] else "") for score in scores
-                )
-                floor = f"; floor {scores[0]['floor']:.4g}" if scores[0].get("floor") is not None else ""
-                print(f"  {name:18} mean {statistics.fmean(values):.4g} ({each}{floor})")
+            for direction, folders in runs.items():
+                found = [measure(args, run, way, group) for run in folders]
+                steps = ", ".join(f"{each['step']:,}" for each in found)
+                print(f"{direction}, {'plain' if way == 0 else way} (steps {steps})", flush=True)
+                for name in found[0]["values"]:
+                    print(f"  {name:22} {shown([each['values'][name] for each in found])}", flush=True)
+
+
+def shown(scores: list[dict[str, Any]]) -> str:
+    """A value of several runs: its mean, each with its spread over resamplings, and the floor."""
+    each = ", ".join(f"{score['value']:.4g}" + (f" ± {score['std']:.2g}" if score["std"] else "") for score in scores)
+    floor = f"; floor {scores[0]['floor']:.4g}" if scores[0].get("floor") is not None else ""
+    return f"mean {statistics.fmean(score['value'] for score in scores):.4g} ({each}{floor})"
 
 
 if __name__ == "__main__":

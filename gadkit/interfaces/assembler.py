@@ -98,5 +98,9 @@ class VideoAssembler(nn.Module, ABC):
     def draw_codes(self, noise: Noise, start: int, count: int, labels: Tensor | None, state: Any) -> tuple[Tensor, Any]:
         """The codes of `count` frames from `start` on; as in training, never in the autocast type of the rendering."""
         times = torch.arange(start, start + count, dtype=torch.float64).expand(len(noise), count)
+        if not torch.is_autocast_enabled(noise.device.type):
+            # Leaving even a context that is switched off empties the cache of casts that all threads share, and a
+            # training beside this one would round its gradients in another way.
+            return self.codes(noise, times, labels, state)
         with torch.autocast(noise.device.type, enabled=False):
             return self.codes(noise, times, labels, state)

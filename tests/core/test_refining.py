@@ -1,5 +1,6 @@
 """Refined samples: which latents move, in which windows, and that a longer video still begins with the shorter one."""
 
+import threading
 from contextlib import nullcontext
 
 import pytest
@@ -297,3 +298,18 @@ def test_a_refiner_without_a_discriminator_to_follow_is_refused_before_the_train
     with own_registry(), pytest.raises(ConfigError, match=r"refiner 'proximal' .* 'Alone' trains none"):
         small(tmp_path / "run", trainer=Alone, refiner="proximal")
     assert not (tmp_path / "run").exists()
+
+
+def test_videos_that_are_made_in_another_thread_leave_the_casts_of_a_training_alone():
+    """A clip's weights are cast once in a forward pass: twice would round their gradient in another way."""
+    made, weight, x = model(), nn.Parameter(torch.rand(4, 4)), torch.rand(2, 4)
+    casts = []
+    with torch.autocast("cpu", torch.bfloat16):
+        for _ in range(2):
+            result = nn.functional.linear(x, weight)
+            casts += [node for node, _ in result.grad_fn.next_functions if node is not None]
+            sampling = threading.Thread(target=made.sample, args=(1, 20))
+            sampling.start()
+            sampling.join()
+    nodes = {parent for cast in casts for parent, _ in cast.next_functions} | set(casts)
+    assert sum("ToCopy" in type(node).__name__ for node in nodes) == 1

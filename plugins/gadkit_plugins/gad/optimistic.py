@@ -20,8 +20,8 @@ class Optimistic(RememberingDirection):
     is taken back as it was made, also where the learning rate has changed since.
 
     A step costs what an alternating one costs and a few passes over the parameters. It converges where simultaneous
-    steps turn around the equilibrium. Measured on a grid of Gaussians in the plane (`benchmarks/grid.py`), samples are as
-    good as with alternating steps, and fewer modes are left with few of them.
+    steps turn around the equilibrium. On a grid of Gaussians in the plane (`benchmarks/grid.py`) samples are as good as
+    with alternating steps, and fewer modes are left with few of them.
 
     Args:
         alternating: Whether the discriminator steps first and the generator against the new one, as many trainings
