@@ -6,16 +6,23 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
+import torch
+
 
 class Background:
     """Runs jobs one after another in a thread of its own.
 
     A job that failed makes the next `submit`, `check` or `wait`, or the end of the block, raise its error. At most
     `waiting` jobs stand in line: a disk slower than the training slows it down, instead of filling the memory.
+
+    Leaving an outermost autocast context empties a cache of casts that all threads share, and a bf16 step under way
+    would round its gradients in another way. So to PyTorch this thread stands inside of one for ever.
     """
 
     def __init__(self, waiting: int = 2) -> None:
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="gadkit-writer")
+        self._pool = ThreadPoolExecutor(
+            max_workers=1, thread_name_prefix="gadkit-writer", initializer=torch.autocast_increment_nesting
+        )
         self._jobs: list[Future[None]] = []
         self._waiting = waiting
 

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 from small_runs import own_registry, small
+from test_background import casts_of_two_passes
 from torch import nn
 
 import gadkit
@@ -302,14 +303,11 @@ def test_a_refiner_without_a_discriminator_to_follow_is_refused_before_the_train
 
 def test_videos_that_are_made_in_another_thread_leave_the_casts_of_a_training_alone():
     """A clip's weights are cast once in a forward pass: twice would round their gradient in another way."""
-    made, weight, x = model(), nn.Parameter(torch.rand(4, 4)), torch.rand(2, 4)
-    casts = []
-    with torch.autocast("cpu", torch.bfloat16):
-        for _ in range(2):
-            result = nn.functional.linear(x, weight)
-            casts += [node for node, _ in result.grad_fn.next_functions if node is not None]
-            sampling = threading.Thread(target=made.sample, args=(1, 20))
-            sampling.start()
-            sampling.join()
-    nodes = {parent for cast in casts for parent, _ in cast.next_functions} | set(casts)
-    assert sum("ToCopy" in type(node).__name__ for node in nodes) == 1
+    made = model()
+
+    def between():
+        sampling = threading.Thread(target=made.sample, args=(1, 20))
+        sampling.start()
+        sampling.join()
+
+    assert casts_of_two_passes(between) == 1
