@@ -26,8 +26,8 @@ class Proximal(Refiner):
 
     What is known of it, measured on a grid of 25 Gaussians in the plane (`benchmarks/grid.py`): it raised the share of
     samples near a mode from .77-.83 to .97-1.00 and lost no mode, for all of ten generators trained well, because the
-    term in `weight` ties each sample to where it was drawn. There any weight from 1 to 10 and rate from .01 to 1 does
-    so; on video (`benchmarks/guidance.py`) the latents have hundreds of entries, and a rate of .01 moves nothing that
+    term in `weight` ties each sample to where it was drawn. Weights of 1 and 10 and rates of .01 to 1 did about as well
+    there; on video (`benchmarks/guidance.py`), where latents have hundreds of entries, a rate of .01 moves nothing that
     is seen. It restores no mode that training lost: D's slope leads only to what G can make nearby, and it is no better
     than D. With the `rpgan` loss, the best D differs from log(data density / generated density) by a constant, so its
     slope needs no calibration.
