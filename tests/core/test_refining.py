@@ -162,22 +162,25 @@ class Report(Refiner):
         return start
 
 
-def test_latents_are_the_content_once_and_the_motion_of_every_frame():
+@pytest.mark.parametrize("context", [0, 2])
+def test_latents_are_the_content_once_and_the_motion_of_every_frame(context):
     report = Report()
-    after, before = refined(model(), report, count=2)
-    assert report.sizes == [STILL + FRAMES * MOVING, FRAMES * MOVING]
+    after, before = refined(model(context=context), report, count=3)
+    assert report.sizes == [STILL + FRAMES * MOVING, FRAMES * MOVING, FRAMES * MOVING]
     assert torch.allclose(after, before)
 
 
-@pytest.mark.parametrize("heads", [False, True])
-def test_the_score_is_the_discriminators_of_the_frames_that_are_rendered(heads):
-    made, report = model(context=2, heads=heads), Report()
-    video = made.sample(1, 3 * FRAMES, refine=report)
+@pytest.mark.parametrize("kind", [{"context": 2}, {"context": 2, "heads": True}, {"context": FRAMES + 3}], ids=str)
+def test_the_score_is_the_discriminators_of_the_frames_that_are_rendered(kind):
+    """So every window is judged with the codes before and after it that its frames are rendered with."""
+    made, report = model(**kind), Report()
+    guided = RefinedAssembler(made.assembler, made.generator, made.discriminator, report, nullcontext)
+    noise = Noise(Key.of(0, "test"), torch.tensor([3]))
+    video = torch.cat(list(guided.stream(made.generator, noise, 3 * FRAMES)), dim=1)
     for window, score in enumerate(report.scores[:3]):
-        clip = video[:, window * FRAMES : (window + 1) * FRAMES].float() / 127.5 - 1
-        logits = made.discriminator(clip)
-        expected = logits["a"] + 0.5 * logits["b"] if heads else logits
-        assert abs(float(score) - float(expected)) < 0.1  # of which 8 bits of the pixels are the reason
+        logits = made.discriminator(video[:, window * FRAMES : (window + 1) * FRAMES])
+        expected = logits["a"] + 0.5 * logits["b"] if "heads" in kind else logits
+        assert abs(float(score) - float(expected)) < 1e-4
 
 
 def test_the_score_rises_in_every_window():
@@ -243,7 +246,18 @@ def test_a_sparse_discriminator_is_shown_the_same_frames_at_every_step():
     for step in range(1, 4):
         for view in range(views):
             assert torch.equal(shown[step * views + view], shown[view])
-    assert len({tuple(times.flatten().tolist()) for times in shown}) > 1
+    assert len({tuple(times.flatten().tolist()) for times in shown[:views]}) > 1
+
+
+def test_the_score_of_a_sparse_discriminator_is_the_mean_of_what_it_says_of_each_draw():
+    made, report, said = model(looks=2), Report(), []
+    judge = made.discriminator
+    before = judge.forward
+    judge.forward = lambda *given: said.append(before(*given)) or said[-1]
+    refined(made, report)
+    assert len(said) == FRAMES // 2
+    assert torch.allclose(report.scores[0], torch.stack(said).mean(0)[:, 0])
+    assert not torch.allclose(report.scores[0], said[0][:, 0])
 
 
 def test_refinement_leaves_no_gradients_behind():
@@ -263,6 +277,8 @@ def test_what_a_model_says_of_its_refiner_is_what_it_does_by_default():
     assert made.refinement(3).refiner.rate == 0.01
     assert made.refinement({"use": "proximal"}).use == "gadkit:proximal"
     assert made.refinement(0) is None
+    made.document = {"refiner": {**part, "use": "nobody:gone"}, "discriminator": {}}
+    assert made.refinement(0) is None  # so that a model whose refiner is not installed can be sampled
     made.document = None
     assert made.refinement() is None
     assert made.refinement(3).use == "gadkit:proximal"
