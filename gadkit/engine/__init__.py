@@ -4,18 +4,25 @@ Public: a trainer plugin may import the names of this package.
 """
 
 from gadkit.engine.averages import Average, Meter
+from gadkit.engine.batches import Batch, Batches, Cut
 from gadkit.engine.batchnorm import GroupedBatchNorm, commit_statistics, group_batchnorm, statistics_groups
 from gadkit.engine.clips import Clips
 from gadkit.engine.devices import Engine, describe_device, lay_out
 from gadkit.engine.feeder import Choice
-from gadkit.engine.judging import judge, total
+from gadkit.engine.judging import BoundCritic, judge, total
 from gadkit.engine.optimisers import laid_out_like, load_optimiser_state, optimiser_state
+from gadkit.engine.players import BoundPlayer
 from gadkit.engine.watch import Finding, Watch
 
 __all__ = [
     "Average",
+    "Batch",
+    "Batches",
+    "BoundCritic",
+    "BoundPlayer",
     "Choice",
     "Clips",
+    "Cut",
     "Engine",
     "Finding",
     "GroupedBatchNorm",

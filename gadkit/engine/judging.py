@@ -26,9 +26,15 @@ def judge(
         ConfigError: The logits are none of the shape that the discriminator promises.
     """
     logits = discriminator(video, labels, times)
-    clips, count = len(video), discriminator.logits
+    clips = len(video)
     heads = dict(logits) if isinstance(logits, Mapping) else {"": logits}
+    if isinstance(discriminator.logits, Mapping) and heads.keys() != discriminator.logits.keys():
+        raise ConfigError(
+            f"discriminator: it gives logits of the heads {sorted(heads)}, expected {sorted(discriminator.logits)}, "
+            "which its attribute `logits` names; mend the discriminator, or choose another one."
+        )
     for head, value in heads.items():
+        count = discriminator.count(head)
         if not isinstance(value, Tensor) or value.shape != (clips, count):
             found = f"the shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"type {type(value).__name__}"
             raise ConfigError(
@@ -43,3 +49,32 @@ def total(discriminator: Discriminator, heads: Mapping[str, Tensor]) -> Tensor:
     """One number a clip, `(B,)`: the sum of its logits, over the heads with their weights."""
     weights = discriminator.head_weights
     return torch.stack([weights.get(head, 1.0) * logits.sum(dim=1) for head, logits in heads.items()]).sum(dim=0)
+
+
+class BoundCritic:
+    """The discriminator with labels and times bound; each tensor object is judged once (see `gadkit.Critic`).
+
+    Args:
+        discriminator: Judges.
+        labels: int64 `(B,)`, or `None`.
+        times: int64 `(B, N)`, or `None`; see `gadkit.Discriminator.forward`.
+    """
+
+    def __init__(self, discriminator: Discriminator, labels: Tensor | None = None, times: Tensor | None = None) -> None:
+        self._discriminator = discriminator
+        self._labels = labels
+        self._times = times
+        self._known: list[tuple[Tensor, dict[str, Tensor]]] = []
+
+    def heads(self, video: Tensor) -> dict[str, Tensor]:
+        """The logits `(B, K)` of each head."""
+        for known, logits in self._known:
+            if known is video:
+                return logits
+        logits = judge(self._discriminator, video, self._labels, self._times)
+        self._known.append((video, logits))
+        return logits
+
+    def __call__(self, video: Tensor) -> Tensor:
+        """One number a clip; see `gadkit.Critic`."""
+        return total(self._discriminator, self.heads(video))

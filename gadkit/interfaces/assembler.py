@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -25,7 +26,13 @@ class VideoAssembler(nn.Module, ABC):
     A module: its parameters, where it has any, are trained with the generator's. A subclass takes the spec, the
     generator's `latent_dim` and `motion_dim`, and its settings as keyword-only arguments. It writes `codes`; this
     class renders.
+
+    Attributes:
+        continuous: Whether codes at times between two frames are as good as those at frames, so that videos can be
+            made slower or at another rate; otherwise such a time has the code of the frame before it.
     """
+
+    continuous: bool = False
 
     def __init__(self, video: VideoSpec, latent_dim: int, motion_dim: int) -> None:
         super().__init__()
@@ -37,6 +44,18 @@ class VideoAssembler(nn.Module, ABC):
     def moving(self) -> int:
         """How many entries at the end of a code may change over time: `motion_dim`, or all where that is 0."""
         return self.motion_dim or self.latent_dim
+
+    def with_content(self, noise: Noise, motion: Tensor) -> Tensor:
+        """Codes `(B, N, Z)`: what does not change over time, standard normal, and `motion` `(B, N, moving)` after it.
+
+        Every assembler draws its content here, for the purpose `content`, so that the content of a video can be held
+        while its motion is drawn anew, whatever the assembler.
+        """
+        still = self.latent_dim - self.moving
+        if not still:
+            return motion
+        content = noise.normal("content", still)
+        return torch.cat((content.unsqueeze(1).expand(-1, motion.shape[1], -1), motion), dim=2)
 
     @abstractmethod
     def codes(self, noise: Noise, times: Tensor, labels: Tensor | None = None, state: Any = None) -> tuple[Tensor, Any]:
@@ -94,6 +113,43 @@ class VideoAssembler(nn.Module, ABC):
                 window = torch.cat((window[:, BLOCK:], codes), dim=1)
             block = generator(window, labels)[:, context : context + BLOCK]
             yield block[:, : length - start]
+
+    def clip(
+        self,
+        generator: Generator,
+        noise: Noise,
+        times: Tensor | None = None,
+        labels: Tensor | None = None,
+        forward: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    ) -> Tensor:
+        """The first frames of videos as one graph, for trainers: what `stream` gives of a clip of the training length.
+
+        Args:
+            generator: Turns codes into frames.
+            noise: Draws for the B videos.
+            times: int64 `(B, N)` on the CPU, ascending frame numbers in [0, video.frames): the frames that are wanted;
+                `None` for all. The others are not made, unless the generator needs their codes.
+            labels: int64 `(B,)`, or `None`.
+            forward: Makes the context of the generator's pass, such as autocast; codes are computed outside it.
+
+        Returns:
+            `(B, N, C, H, W)` in [-1, 1].
+        """
+        frames = self.video.frames
+        context = 0 if generator.context == "fixed" else generator.context
+        whole = torch.arange(frames + context).expand(len(noise), -1)
+        alone = generator.context == 0
+        wanted = times if alone and times is not None else whole
+        codes, _ = self.codes(noise, wanted, labels)
+        if context:  # before the first frame stands the first code
+            codes = torch.cat((codes[:, :1].expand(-1, context, -1), codes), dim=1)
+        with forward():
+            video: Tensor = generator(codes, labels)
+        if context:
+            video = video[:, context : context + frames]
+        if alone or times is None:
+            return video
+        return video[torch.arange(len(video), device=video.device).unsqueeze(1), times.to(video.device)]
 
     def draw_codes(self, noise: Noise, start: int, count: int, labels: Tensor | None, state: Any) -> tuple[Tensor, Any]:
         """The codes of `count` frames from `start` on; as in training, never in the autocast type of the rendering."""

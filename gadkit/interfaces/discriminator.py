@@ -23,12 +23,13 @@ class Discriminator(nn.Module, ABC):
 
     Attributes:
         memory_format: The layout of weights that suits it best, such as `torch.channels_last`.
-        logits: K, the number of logits a clip, of every head; a loss may ask for a certain number.
+        logits: K, the number of logits a clip, of every head, or by head where they differ; a loss may ask for a
+            certain number.
         head_weights: The weight of each head in the loss, for discriminators that return named heads.
     """
 
     memory_format: torch.memory_format = torch.preserve_format
-    logits: int = 1
+    logits: int | Mapping[str, int] = 1
     head_weights: Mapping[str, float] = {}
 
     def __init__(self, video: VideoSpec) -> None:
@@ -45,6 +46,10 @@ class Discriminator(nn.Module, ABC):
             int64 `(B, N)` on the CPU, ascending frame numbers in [0, video.frames), or `None` for all frames of a clip.
         """
         return None
+
+    def count(self, head: str) -> int:
+        """K, the number of logits a clip that a head gives."""
+        return self.logits if isinstance(self.logits, int) else self.logits[head]
 
     @abstractmethod
     def features(self, video: Tensor, labels: Tensor | None = None, times: Tensor | None = None) -> Tensor:

@@ -16,6 +16,7 @@ from gadkit.engine.devices import Engine, describe_device
 from gadkit.engine.weightless import weightless
 from gadkit.errors import ConfigError, GadkitError
 from gadkit.interfaces.dataset import ENDLESS, Source
+from gadkit.interfaces.discriminator import Discriminator
 from gadkit.interfaces.footprint import Footprint
 from gadkit.interfaces.spec import VideoSpec
 from gadkit.interfaces.trainer import Trainer
@@ -31,16 +32,22 @@ def check_fit(config: RunConfig, parts: Mapping[str, Any]) -> None:
     """Refuses parts whose declarations contradict each other, naming both; a direction's are `check_rules`'."""
     name = partial(_name, config)
     discriminator, loss = parts.get("discriminator"), parts.get("loss")
-    if loss is not None and discriminator is not None and loss.logits not in (None, discriminator.logits):
+    heads = () if discriminator is None else _counts(discriminator)
+    if loss is not None and loss.logits is not None and any(count != loss.logits for count in heads):
         raise ConfigError(
             f"{name('loss')} needs {loss.logits} logits a clip, but {name('discriminator')} gives "
-            f"{discriminator.logits}; choose another --loss or --discriminator."
+            f"{' and '.join(map(str, heads))}; choose another --loss or --discriminator."
         )
     if "refiner" in config.parts and discriminator is None:
         raise ConfigError(
             f"{name('refiner')} follows the gradient of a discriminator, and {name('trainer')} trains none; "
             "choose --refiner none, or another --trainer."
         )
+
+
+def _counts(discriminator: Discriminator) -> tuple[int, ...]:
+    logits = discriminator.logits
+    return (logits,) if isinstance(logits, int) else tuple(dict.fromkeys(logits.values()))
 
 
 def check_rules(config: RunConfig, precision: str) -> None:

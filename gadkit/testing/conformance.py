@@ -238,7 +238,7 @@ def check_discriminator(cls: type[Discriminator], **settings: Any) -> None:
         )
         again, plain = judge(net), judge(net, clips.contiguous())
         for head, logits in heads.items():
-            probes.tensor(logits, (3, net.logits), f"{name}'s logits {head!r}")
+            probes.tensor(logits, (3, net.count(head)), f"{name}'s logits {head!r}")
             close(again[head], logits, 0.0, f"{name} gives the same logits for the same clips in eval mode")
             close(plain[head], logits, 1e-3, f"{name}'s logits do not depend on the clips' layout in memory")
         features = net.features(clips, labels, times)
@@ -250,7 +250,7 @@ def check_discriminator(cls: type[Discriminator], **settings: Any) -> None:
         probes.round_trip(net, build(video, seed=1).eval(), all_logits, name)
         with torch.autocast("cpu", torch.bfloat16):
             for head, logits in judge(net).items():
-                probes.tensor(logits, (3, net.logits), f"{name}'s logits {head!r} in bf16 autocast")
+                probes.tensor(logits, (3, net.count(head)), f"{name}'s logits {head!r} in bf16 autocast")
         net.train()
         probes.gradients(net, all_logits(net).square().sum(), name)
         net.zero_grad()

@@ -13,11 +13,10 @@ from synthetic import Squares
 import gadkit
 from gadkit import RunError
 from gadkit.checkpoints.store import read_tensors
-from gadkit.engine import Clips
+from gadkit.engine import BoundPlayer, Clips
 from gadkit.runs.attempt import Attempt, attempt_at, was_abandoned
 from gadkit.runs.folder import Run
 from gadkit.sections import RunSettings
-from gadkit_plugins.minimax.game import BoundPlayer
 from gadkit_plugins.minimax.trainer import MinimaxTraining
 
 NAN = float("nan")

@@ -20,8 +20,4 @@ class Independent(VideoAssembler):
     def codes(self, noise: Noise, times: Tensor, labels: Tensor | None = None, state: Any = None) -> tuple[Tensor, Any]:
         """Codes `(B, N, Z)` at `times` `(B, N)`, and no state; see `gadkit.VideoAssembler.codes`."""
         at = times.floor().to(torch.int64) if times.is_floating_point() else times
-        motion = noise.normal("motion", self.moving, at)
-        if self.moving == self.latent_dim:
-            return motion, None
-        content = noise.normal("content", self.latent_dim - self.moving)
-        return torch.cat((content.unsqueeze(1).expand(-1, times.shape[1], -1), motion), dim=2), None
+        return self.with_content(noise, noise.normal("motion", self.moving, at)), None

@@ -32,6 +32,8 @@ class Walk(VideoAssembler):
         period: For a video that loops: frames until the path closes, a multiple of `spacing`, at least four times it.
     """
 
+    continuous = True
+
     def __init__(
         self,
         video: VideoSpec,
@@ -63,10 +65,7 @@ class Walk(VideoAssembler):
         motion = torch.zeros((), dtype=noise.dtype, device=noise.device)
         for weight, anchor in zip(weights.unbind(-1), self._anchors(noise, before.to(torch.int64) - 1), strict=True):
             motion = motion + weight.unsqueeze(-1) * anchor
-        if self.moving == self.latent_dim:
-            return motion, None
-        content = noise.normal("content", self.latent_dim - self.moving)
-        return torch.cat((content.unsqueeze(1).expand(-1, times.shape[1], -1), motion), dim=2), None
+        return self.with_content(noise, motion), None
 
     def _anchors(self, noise: Noise, first: Tensor) -> list[Tensor]:
         """The anchors `first`, `first + 1`, ... of every time: `_REACH` tensors `(B, N, moving)`."""

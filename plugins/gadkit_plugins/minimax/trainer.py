@@ -11,8 +11,8 @@ from pydantic import Field
 from torch import nn
 
 from gadkit import ConfigError, Footprint, Session, Trainer
-from gadkit.engine import Average, GroupedBatchNorm, commit_statistics, group_batchnorm, statistics_groups
-from gadkit_plugins.minimax.game import Cut, MinimaxGame
+from gadkit.engine import Average, Cut, GroupedBatchNorm, commit_statistics, group_batchnorm, statistics_groups
+from gadkit_plugins.minimax.game import MinimaxGame
 from gadkit_plugins.minimax.memory import activations, parameters, release, take
 from gadkit_plugins.minimax.twice import differentiate_twice, refused
 
