@@ -1,0 +1,1 @@
+"""Residual networks without normalisation, after R3GAN's design."""
