@@ -1,0 +1,1 @@
+"""MoCoGAN's pair of discriminators."""
