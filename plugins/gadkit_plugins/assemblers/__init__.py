@@ -1,1 +1,1 @@
-"""Assemblers without parameters."""
+"""Assemblers: independent frames, a walk, recurrent nets, a transformer, continuous motion codes."""
