@@ -22,9 +22,11 @@ from gadkit.errors import (
 from gadkit.hookspecs import hookimpl
 
 if TYPE_CHECKING:
+    from gadkit.comparison.compare import compare as compare
     from gadkit.evaluation.evaluate import evaluate as evaluate
     from gadkit.evaluation.networks import load_features as load_features
     from gadkit.interfaces.assembler import VideoAssembler as VideoAssembler
+    from gadkit.interfaces.augmentation import Augmentation as Augmentation
     from gadkit.interfaces.dataset import Dataset as Dataset
     from gadkit.interfaces.dataset import Footage as Footage
     from gadkit.interfaces.dataset import Source as Source
@@ -54,11 +56,13 @@ if TYPE_CHECKING:
     from gadkit.runs.reporter import Reporter as Reporter
     from gadkit.runs.session import Session as Session
     from gadkit.runs.training import train as train
+    from gadkit.schedules import Scheduled as Scheduled
     from gadkit.video.encode import write_video as write_video
 
 __version__ = "0.1.0"
 
 _LAZY = {
+    "Augmentation": "gadkit.interfaces.augmentation",
     "Critic": "gadkit.interfaces.penalty",
     "Dataset": "gadkit.interfaces.dataset",
     "Direction": "gadkit.interfaces.direction",
@@ -78,6 +82,7 @@ _LAZY = {
     "Refiner": "gadkit.interfaces.refiner",
     "Reporter": "gadkit.runs.reporter",
     "Run": "gadkit.runs.folder",
+    "Scheduled": "gadkit.schedules",
     "Score": "gadkit.interfaces.refiner",
     "Session": "gadkit.runs.session",
     "Source": "gadkit.interfaces.dataset",
@@ -87,6 +92,7 @@ _LAZY = {
     "VideoMetric": "gadkit.interfaces.metric",
     "VideoSpec": "gadkit.interfaces.spec",
     "Weights": "gadkit.interfaces.weights",
+    "compare": "gadkit.comparison.compare",
     "evaluate": "gadkit.evaluation.evaluate",
     "load": "gadkit.runs.loading",
     "load_features": "gadkit.evaluation.networks",

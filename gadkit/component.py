@@ -79,6 +79,12 @@ KINDS: dict[str, Kind] = {
             summary="regularises the discriminator's gradient",
         ),
         Kind(
+            name="augmentation",
+            hook="gadkit_augmentations",
+            interface="gadkit.interfaces.augmentation:Augmentation",
+            summary="changes what the discriminator sees",
+        ),
+        Kind(
             name="direction",
             hook="gadkit_directions",
             interface="gadkit.interfaces.direction:Direction",

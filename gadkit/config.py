@@ -16,6 +16,7 @@ from gadkit.entry import Entry
 from gadkit.errors import ConfigError, nearest
 from gadkit.layers import FORMAT, PARTS, Layer
 from gadkit.registry import Registry
+from gadkit.schedules import Schedule, grafted, schedules_in, separate, spelled_out, value_at
 from gadkit.sections import ClipSettings, EvaluationSettings, RunSettings, VideoSettings
 from gadkit.signature import check, fields_of, settings_of, validate
 
@@ -41,11 +42,17 @@ class Part:
 
     Attributes:
         entry: Which.
-        settings: All of its settings, validated against its signature.
+        settings: All of its settings, validated against its signature; those that change, as they are at the start.
+        schedules: The settings that change during the run, with a `Schedule` for each number that does.
     """
 
     entry: Entry
     settings: Mapping[str, Any]
+    schedules: Mapping[str, Any] = field(default_factory=dict)
+
+    def at(self, step: int, steps: int) -> dict[str, Any]:
+        """All of its settings as they are once `step` steps are made of a run of `steps`."""
+        return {**self.settings, **{name: value_at(value, step, steps) for name, value in self.schedules.items()}}
 
 
 @dataclass(frozen=True)
@@ -143,7 +150,7 @@ class RunConfig:
             sections[name] = model(**check(fields_of(model), given, name, f"the section [{name}]"))
         parts = {}
         for kind in PARTS:
-            part = _part(registry, kind, layers.merge_section(registry, stack, kind))
+            part = _part(registry, kind, layers.merge_section(registry, stack, kind), sections["run"].steps)
             if part is not None:
                 parts[kind] = part
         _check_needs(parts)
@@ -185,6 +192,14 @@ class RunConfig:
         complete = validate(entry.load(), given, "data", f"dataset {entry.name!r}")
         return dataclasses.replace(self, data=dataclasses.replace(self.data, use=entry.qualified, settings=complete))
 
+    def spelled_out(self) -> RunConfig:
+        """A copy whose schedules say themselves over which steps they go."""
+        parts = {}
+        for kind, part in self.parts.items():
+            schedules = {name: spelled_out(value, self.run.steps) for name, value in part.schedules.items()}
+            parts[kind] = dataclasses.replace(part, schedules=schedules)
+        return dataclasses.replace(self, parts=parts)
+
     def with_path(self, path: Path | str) -> RunConfig:
         """A copy with the data at `path`."""
         return dataclasses.replace(self, data=dataclasses.replace(self.data, path=str(path)))
@@ -210,7 +225,9 @@ class RunConfig:
         }
         for kind in PARTS:
             part = self.parts.get(kind)
-            document[kind] = {"use": "none"} if part is None else {"use": part.entry.qualified, **part.settings}
+            document[kind] = (
+                {"use": "none"} if part is None else {"use": part.entry.qualified, **part.settings, **part.schedules}
+            )
         if self.plugins:
             document["plugins"] = [dataclasses.asdict(file) for file in self.plugins]
         written: dict[str, Any] = plain(document, "configuration")
@@ -250,7 +267,7 @@ def _entry(registry: Registry, kind: str, section: str, use: Any) -> Entry:
     return registry.find(kind, use)
 
 
-def _part(registry: Registry, kind: str, section: dict[str, Any]) -> Part | None:
+def _part(registry: Registry, kind: str, section: dict[str, Any], steps: int) -> Part | None:
     use = section.pop("use", None)
     if use is None or use == "none":
         if section:
@@ -259,7 +276,29 @@ def _part(registry: Registry, kind: str, section: dict[str, Any]) -> Part | None
             raise ConfigError(f"{kind}.{key} is set, but {found}: name one with {kind}.use, or leave it out.")
         return None
     entry = _entry(registry, kind, kind, use)
-    return Part(entry, validate(entry.load(), section, kind, f"{kind} {entry.name!r}"))
+    cls, label = entry.load(), f"{kind} {entry.name!r}"
+    split = separate(settings_of(cls), section, kind)
+    settings = validate(cls, split.starts, kind, label)
+    if not split.schedules:
+        return Part(entry, settings)
+    try:
+        validate(cls, split.ends, kind, label)
+    except ConfigError as error:
+        raise ConfigError(f"At the end of its schedule, {error}") from error
+    if kind == "refiner":
+        raise ConfigError(
+            f"{kind}.{next(iter(split.schedules))} cannot change during a run, which no {kind} takes part in; give a "
+            "number."
+        )
+    schedules = {name: grafted(tree, settings[name]) for name, tree in split.schedules.items()}
+    for name, value in schedules.items():
+        for key, schedule in schedules_in(value, f"{kind}.{name}").items():
+            if schedule.steps is None and schedule.after >= steps:
+                raise ConfigError(
+                    f"{key}: its schedule begins after {schedule.after} steps, and the run has {steps} (run.steps); "
+                    "let it begin earlier, or give it steps of its own."
+                )
+    return Part(entry, settings, schedules)
 
 
 def _check_needs(parts: Mapping[str, Part]) -> None:
@@ -295,6 +334,8 @@ def plain(value: Any, key: str) -> Any:
         if any(part is None for part in value):
             raise ConfigError(f"{key}: a list with nothing in a place cannot be written to TOML.")
         return [plain(part, key) for part in value]
+    if isinstance(value, Schedule):
+        return value.to_dict()
     if isinstance(value, enum.Enum):
         return plain(value.value, key)
     return str(value) if isinstance(value, PurePath) else value

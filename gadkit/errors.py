@@ -61,4 +61,6 @@ def nearest(word: str, choices: Iterable[str]) -> str:
     The hint starts with a space, so that it can be appended to a sentence as it is.
     """
     found = difflib.get_close_matches(word, list(choices), n=2, cutoff=0.6)
+    likeness = [difflib.SequenceMatcher(None, name, word).ratio() for name in found]
+    found = [name for name, ratio in zip(found, likeness, strict=True) if ratio > likeness[0] - 0.2]
     return f" Did you mean {' or '.join(repr(name) for name in found)}?" if found else ""

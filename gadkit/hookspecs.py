@@ -92,6 +92,20 @@ def gadkit_penalties() -> list[Component]:
 
 
 @hookspec
+def gadkit_augmentations() -> list[Component]:
+    """Augmentations: classes that implement `gadkit.Augmentation`, changes of what the discriminator sees.
+
+    Example:
+        ```python
+        @hookimpl
+        def gadkit_augmentations():
+            return [Component(name="blur", summary="...", target="gadkit_sparkle.augmentations:Blur")]
+        ```
+    """
+    raise AssertionError
+
+
+@hookspec
 def gadkit_directions() -> list[Component]:
     """Directions: classes that implement `gadkit.Direction`, how the players' gradients become steps.
 

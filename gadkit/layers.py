@@ -13,7 +13,17 @@ from gadkit.registry import Registry
 from gadkit.tables import LONGEST, parse_toml
 
 #: The kinds that a run is made of, in the order of `config.toml`.
-PARTS = ("generator", "assembler", "discriminator", "loss", "penalty", "direction", "refiner", "trainer")
+PARTS = (
+    "generator",
+    "assembler",
+    "discriminator",
+    "loss",
+    "penalty",
+    "augmentation",
+    "direction",
+    "refiner",
+    "trainer",
+)
 SCALARS = ("seed", "device", "precision")
 SECTIONS = ("run", "evaluation", "video", "clips", "data", *PARTS)
 #: The version of the format of a complete configuration.

@@ -212,3 +212,106 @@ class Noise:
         """Integers in [0, high), int64 `(B,)`, or `(B, N)` with `at`."""
         samples, at = self._places(at)
         return integers(self.key.fold(purpose), samples, at, high).to(self.device)
+
+
+class _Borrowed(Noise):
+    """Noise whose draws are another's, in all that a subclass does not change."""
+
+    def __init__(self, noise: Noise) -> None:
+        super().__init__(noise.key, noise.samples, device=noise.device, dtype=noise.dtype)
+        self._noise = noise
+
+    def _lender(self, purpose: str) -> Noise:
+        """Whose draws these are."""
+        return self._noise
+
+    def normal(self, purpose: str, size: int, at: Tensor | None = None) -> Tensor:
+        """See `Noise.normal`."""
+        return self._lender(purpose).normal(purpose, size, at)
+
+    def uniform(self, purpose: str, size: int, at: Tensor | None = None) -> Tensor:
+        """See `Noise.uniform`."""
+        return self._lender(purpose).uniform(purpose, size, at)
+
+    def integers(self, purpose: str, high: int, at: Tensor | None = None) -> Tensor:
+        """See `Noise.integers`."""
+        return self._lender(purpose).integers(purpose, high, at)
+
+
+class ScaledNoise(_Borrowed):
+    """Noise whose normals are multiplied by one number; uniforms and integers are as they were.
+
+    With a factor below 1 draws lie nearer to the mean, around which training saw most of them: the truncation trick
+    (Brock et al. 2019, arXiv:1809.11096), by shrinking, as Karras et al. 2019 do it (arXiv:1812.04948, appendix B),
+    and not by drawing anew what lies too far out.
+
+    Args:
+        noise: What is scaled.
+        factor: What normals are multiplied by.
+    """
+
+    def __init__(self, noise: Noise, factor: float) -> None:
+        super().__init__(noise)
+        self.factor = factor
+
+    def fold(self, *parts: str | int) -> ScaledNoise:
+        """See `Noise.fold`."""
+        return ScaledNoise(self._noise.fold(*parts), self.factor)
+
+    def normal(self, purpose: str, size: int, at: Tensor | None = None) -> Tensor:
+        """Normals of standard deviation `factor`; see `Noise.normal`."""
+        return self.factor * self._noise.normal(purpose, size, at)
+
+
+class ArcNoise(_Borrowed):
+    """Noise on the great circle from one to another: every normal is cos(a) z1 + sin(a) z2, a = share * pi/2.
+
+    cos^2 + sin^2 = 1, so each is standard normal all the way, as a generator expects it, which it would not be on the
+    straight line between the two. At the ends the draws are those of one noise, bit for bit. Uniforms, integers and
+    the key, which no circle joins, are those of the nearer end.
+
+    Args:
+        one: Where the arc begins.
+        other: Where it ends: noise of as many samples, of another key or of other samples.
+        share: How far along it, in [0, 1].
+    """
+
+    def __init__(self, one: Noise, other: Noise, share: float) -> None:
+        super().__init__(one if share < 0.5 else other)
+        self.ends, self.share = (one, other), share
+
+    def fold(self, *parts: str | int) -> ArcNoise:
+        """See `Noise.fold`."""
+        one, other = (end.fold(*parts) for end in self.ends)
+        return ArcNoise(one, other, self.share)
+
+    def normal(self, purpose: str, size: int, at: Tensor | None = None) -> Tensor:
+        """See `Noise.normal`."""
+        if self.share in (0, 1):  # in floating point the cosine of pi/2 is not quite 0
+            return self._noise.normal(purpose, size, at)
+        angle = self.share * math.pi / 2
+        one, other = (end.normal(purpose, size, at) for end in self.ends)
+        return math.cos(angle) * one + math.sin(angle) * other
+
+
+class SplitNoise(_Borrowed):
+    """The content of one noise with everything else of another.
+
+    What is drawn for the purpose `content`, as `gadkit.VideoAssembler.with_content` does it for every assembler, is
+    the first one's; all other draws, and the key, are the second one's.
+
+    Args:
+        content: Where content is drawn from.
+        motion: Where the rest is drawn from: noise of as many samples.
+    """
+
+    def __init__(self, content: Noise, motion: Noise) -> None:
+        super().__init__(motion)
+        self.content = content
+
+    def fold(self, *parts: str | int) -> SplitNoise:
+        """See `Noise.fold`."""
+        return SplitNoise(self.content.fold(*parts), self._noise.fold(*parts))
+
+    def _lender(self, purpose: str) -> Noise:
+        return self.content if purpose == "content" else self._noise

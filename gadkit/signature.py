@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from gadkit.errors import ConfigError, PluginError, nearest
+from gadkit.schedules import is_scheduled, schedulable
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -68,6 +69,11 @@ class Setting:
     def constraint(self) -> str:
         """Its range in words, such as `"greater than 0"`; may be empty."""
         return _constraint(self.annotation)
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether it may change during a run: see `gadkit.schedules`."""
+        return schedulable(self.annotation)
 
     @property
     def expected(self) -> str:
@@ -295,7 +301,8 @@ def _words(annotation: Any) -> tuple[str, str, str]:
     """A type's name in a table, in a sentence, and in the plural."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
-        return _words(arguments[0])
+        inner = _words(arguments[0])
+        return (f"schedulable {inner[0]}", *inner[1:]) if is_scheduled(annotation) else inner
     if annotation in (Any, inspect.Parameter.empty):
         return "any", "any value", "values"
     if origin is typing.Literal:

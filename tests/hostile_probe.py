@@ -31,6 +31,7 @@ import gadkit
 from gadkit.config import RunConfig
 from gadkit.data.pack import open_pack
 from gadkit.errors import GadkitError, GadkitWarning
+from gadkit.layers import PARTS
 from gadkit.registry import get_registry
 
 #: Seconds after which a case is taken to hang: on a busy machine, many times what it may compute.
@@ -199,9 +200,9 @@ def _sentence(case: Case, place: Path, said: str) -> str:
 
 
 def _keys(place: Path, file: str) -> list[str]:
-    sections = ("generator", "assembler", "discriminator", "loss", "penalty", "direction", "refiner", "trainer")
-    dotted = [f"{each}." for each in (*sections, "run", "video", "clips", "data")]
-    return [*dotted, *sections, "size:", "seed", "recipe", "device", "precision", "--"]
+    sections = (*PARTS, "run", "video", "clips", "data")
+    dotted = [f"{each}." for each in sections]
+    return [*dotted, *PARTS, "size:", "seed", "recipe", "device", "precision", "--"]
 
 
 def _compare(case: Case, source: Path, place: Path, value: Any, said: str) -> str:

@@ -14,11 +14,13 @@ import typer
 
 from gadkit import __version__
 from gadkit.cli import console
+from gadkit.cli.compare import compare
 from gadkit.cli.data import data_app
 from gadkit.cli.doctor import doctor
 from gadkit.cli.evaluate import evaluate, results
 from gadkit.cli.export import export
 from gadkit.cli.plugins import plugins_app
+from gadkit.cli.recipes import recipes_app
 from gadkit.cli.report import report
 from gadkit.cli.sample import sample
 from gadkit.cli.train import train
@@ -62,11 +64,13 @@ app.command()(train)
 app.command()(sample)
 app.command()(evaluate)
 app.command()(results)
+app.command()(compare)
 app.command()(report)
 app.command()(export)
 app.command()(doctor)
 app.add_typer(data_app, name="data")
 app.add_typer(plugins_app, name="plugins")
+app.add_typer(recipes_app, name="recipes")
 app.add_typer(weights_app, name="weights")
 
 

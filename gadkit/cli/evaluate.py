@@ -91,6 +91,9 @@ def evaluate(
     checkpoint: Annotated[str, typer.Option(help="Of a run A: latest, best, or a step.")] = "latest",
     refine: Steps = None,
     refiner: Name = None,
+    truncation: Annotated[
+        float, typer.Option(help="What the draws of A's content are multiplied by, from 0 to 1.")
+    ] = 1.0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     plugin: Annotated[list[Path] | None, typer.Option(help="A Python file to load as a plugin; repeatable.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the result here too, as JSON.")] = None,
@@ -133,6 +136,7 @@ def evaluate(
             training=training,
             checkpoint=checkpoint,
             refine=guidance,
+            truncation=truncation,
             device=device,
             plugins=plugin or (),
             prepare=lambda done, total, _: shown(done, total, "decoding videos"),

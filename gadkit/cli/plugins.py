@@ -56,8 +56,8 @@ def list_(
             for each in registry.failures
         ]
         disabled = [{"plugin": plugin, "distribution": owner} for plugin, owner in registry.disabled]
-        components = [_record(entry) for entry in entries]
-        _print_json({"components": components, "failures": failures, "disabled": disabled})
+        components = [record(entry) for entry in entries]
+        print_json({"components": components, "failures": failures, "disabled": disabled})
         return
     rows = [(entry.kind, entry.name, entry.provider, entry.component.summary) for entry in entries]
     print_table(("kind", "name", "provider", "summary"), rows)
@@ -82,9 +82,9 @@ def show(
     if KINDS[entry.kind].is_file:
         text = entry.text()
         if as_json:
-            _print_json({**_record(entry), "text": text})
+            print_json({**record(entry), "text": text})
         else:
-            _print_head(entry)
+            print_head(entry)
             typer.echo(f"\n{text.rstrip()}")
         return
     from gadkit.signature import settings_of
@@ -93,20 +93,26 @@ def show(
     documentation = inspect.cleandoc(cls.__doc__ or "")
     settings = list(settings_of(cls).values())
     if as_json:
-        _print_json(
-            {**_record(entry), "documentation": documentation, "settings": [_described(each) for each in settings]}
+        print_json(
+            {**record(entry), "documentation": documentation, "settings": [_described(each) for each in settings]}
         )
         return
-    _print_head(entry)
+    print_head(entry)
     if told := _without_arguments(documentation):
         typer.echo(f"\n{told}")
     typer.echo("\nsettings:" if settings else "\nno settings")
     rows = [(each.name, each.type, _default(each), each.range, each.description) for each in settings]
     if rows:
         print_table(("setting", "type", "default", "range", "meaning"), rows)
+    if kind != "refiner" and any(each.scheduled for each in settings):
+        typer.echo(
+            "\nA schedulable number may change during a run: {start = 1.0, end = 0.1}, where steps, after and shape "
+            "('linear', 'cosine', 'exponential') may be added."
+        )
 
 
-def _record(entry: Entry) -> dict[str, Any]:
+def record(entry: Entry) -> dict[str, Any]:
+    """A component and its provenance in plain values."""
     return {
         "kind": entry.kind,
         "name": entry.name,
@@ -129,6 +135,7 @@ def _described(setting: Setting) -> dict[str, Any]:
         "required": setting.required,
         "default": plain(setting.default, setting.name),
         "range": setting.range,
+        "scheduled": setting.scheduled,
         "meaning": setting.description,
     }
 
@@ -152,7 +159,8 @@ def _default(setting: Setting) -> str:
     return str(setting.default)
 
 
-def _print_head(entry: Entry) -> None:
+def print_head(entry: Entry) -> None:
+    """What a component is and where it comes from."""
     component = entry.component
     lines = [
         ("summary", component.summary),
@@ -166,7 +174,8 @@ def _print_head(entry: Entry) -> None:
             typer.echo(f"  {name:9} {value}")
 
 
-def _print_json(document: dict[str, Any]) -> None:
+def print_json(document: dict[str, Any]) -> None:
+    """One JSON object."""
     typer.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str))
 
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gadkit.cli.console import telling, warn_failures
 from gadkit.cli.refining import Name, Steps, refinement_of
+from gadkit.words import printable
+
+if TYPE_CHECKING:
+    from gadkit.runs.sampling import Variation
+
+_HOW = "Variation"
 
 
 def sample(
@@ -21,17 +27,50 @@ def sample(
     num: Annotated[int, typer.Option(min=1, help="How many videos.")] = 1,
     length: Annotated[int | None, typer.Option(min=1, help="Frames of each; by default the training length.")] = None,
     seed: Annotated[int, typer.Option(help="A seed and a number mean one video.")] = 0,
+    first: Annotated[int, typer.Option(min=0, help="The number of the first video.")] = 0,
     grid: Annotated[bool, typer.Option("--grid", help="All videos side by side in one file.")] = False,
     label: Annotated[
         list[str] | None, typer.Option(help="A class, its name or number; repeat it for each video.")
     ] = None,
+    class_grid: Annotated[
+        bool,
+        typer.Option(
+            "--class-grid",
+            help="One file with a row for each of --num videos and a column for each class, or each --label.",
+            rich_help_panel=_HOW,
+        ),
+    ] = False,
+    interpolate: Annotated[
+        int | None,
+        typer.Option(metavar="SEED", help="From --seed to this one in --num videos.", rich_help_panel=_HOW),
+    ] = None,
+    same: Annotated[
+        str | None,
+        typer.Option(help="content or motion: all videos have that of the first one.", rich_help_panel=_HOW),
+    ] = None,
+    truncation: Annotated[
+        float,
+        typer.Option(
+            help="From 0 to 1: smaller for videos that are more alike and closer to the mean.", rich_help_panel=_HOW
+        ),
+    ] = 1.0,
+    motion_truncation: Annotated[
+        float, typer.Option(help="The same for the motion alone.", rich_help_panel=_HOW)
+    ] = 1.0,
+    speed: Annotated[
+        float,
+        typer.Option(help="Frames of training time from frame to frame: .25 for slow motion.", rich_help_panel=_HOW),
+    ] = 1.0,
+    start: Annotated[int, typer.Option(min=0, help="The number of the first frame.", rich_help_panel=_HOW)] = 0,
     checkpoint: Annotated[str, typer.Option(help="latest, best, or a step.")] = "latest",
     refine: Steps = None,
     refiner: Name = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of the refiner: refiner.weight=5; repeatable.")
     ] = None,
-    fps: Annotated[float | None, typer.Option(help="Frame rate; by default the training data's.")] = None,
+    fps: Annotated[
+        float | None, typer.Option(help="Frame rate of the file; by default the training data's, at every --speed.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
     plugin: Annotated[list[Path] | None, typer.Option(help="A Python file to load as a plugin; repeatable.")] = None,
@@ -52,26 +91,31 @@ def sample(
     guidance, others = refinement_of(refine, refiner, set_ or ())
     if others:
         raise ConfigError(f"--set {others[0]!r}: expected a setting of the refiner, such as refiner.weight=5.")
+    how: Variation = {
+        "truncation": truncation,
+        "motion_truncation": motion_truncation,
+        "interpolate": interpolate,
+        "same": same,  # type: ignore[typeddict-item]  # which is checked with the model
+        "class_grid": class_grid,
+        "speed": speed,
+        "start": start,
+    }
+    labels = label * num if label and len(label) == 1 and not class_grid else label
     with telling():
         model = load(source, checkpoint=checkpoint, device=device, registry=registry)
         model.precision = precision
-        found = model.refinement(guidance) or 0
-        if found:
-            model.discriminator  # noqa: B018, which fails before a file is begun
-    frames = model.video.frames if length is None else length
-    if model.longest is not None and frames > model.longest:
-        raise ConfigError(
-            f"--length: found {frames}, but this generator makes only its training length; ask for at most "
-            f"{model.longest} frames, or train a generator without a fixed length."
-        )
+        videos = model.videos(num, seed, labels, first, guidance, **how)
+    frames = videos.usual if length is None else length
     rate = model.video.fps if fps is None else fps
-    labels = model.class_numbers(label * num if label and len(label) == 1 else label, num)
-    if grid or num == 1:
-        write_video(out, model.grid(num, frames, seed, labels, refine=found), rate, length=frames)
-        typer.echo(f"wrote {out}")
+    if grid or class_grid or num == 1:
+        write_video(out, videos.grid(frames), rate, length=frames)
+        typer.echo(f"wrote {printable(str(out))}")
+        if class_grid:
+            names = [model.classes[number] for number in videos.classes]
+            typer.echo(f"columns: {', '.join(map(printable, names))}")
         return
+    begin = first if interpolate is None else 0  # the places between two seeds are no videos of a seed
     for index in range(num):
-        path = out.with_name(f"{out.stem}-{index:0{len(str(num - 1))}d}{out.suffix}")
-        own = None if labels is None else labels[index : index + 1]
-        write_video(path, model.grid(1, frames, seed, own, first=index, refine=found), rate, length=frames)
-        typer.echo(f"wrote {path}")
+        path = out.with_name(f"{out.stem}-{begin + index:0{len(str(begin + num - 1))}d}{out.suffix}")
+        write_video(path, videos[index].grid(frames), rate, length=frames)
+        typer.echo(f"wrote {printable(str(path))}")

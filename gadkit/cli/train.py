@@ -48,6 +48,14 @@ def train(
             help="Regularises the discriminator, or `none`.", autocompletion=complete("penalty"), rich_help_panel=_PARTS
         ),
     ] = None,
+    augmentation: Annotated[
+        str | None,
+        typer.Option(
+            help="Changes what the discriminator sees, for few clips, or `none`.",
+            autocompletion=complete("augmentation"),
+            rich_help_panel=_PARTS,
+        ),
+    ] = None,
     direction: Annotated[
         str | None,
         typer.Option(help="How gradients become steps.", autocompletion=complete("direction"), rich_help_panel=_PARTS),

@@ -3,6 +3,7 @@
 Public: a trainer plugin may import the names of this package.
 """
 
+from gadkit.engine.augmenting import Augmenter
 from gadkit.engine.averages import Average, Meter
 from gadkit.engine.batches import Batch, Batches, Cut
 from gadkit.engine.batchnorm import GroupedBatchNorm, commit_statistics, group_batchnorm, statistics_groups
@@ -12,9 +13,11 @@ from gadkit.engine.feeder import Choice
 from gadkit.engine.judging import BoundCritic, judge, total
 from gadkit.engine.optimisers import laid_out_like, load_optimiser_state, optimiser_state
 from gadkit.engine.players import BoundPlayer
+from gadkit.engine.preparing import cut_batch, graph_bytes, make_ready, passing
 from gadkit.engine.watch import Finding, Watch
 
 __all__ = [
+    "Augmenter",
     "Average",
     "Batch",
     "Batches",
@@ -29,13 +32,17 @@ __all__ = [
     "Meter",
     "Watch",
     "commit_statistics",
+    "cut_batch",
     "describe_device",
+    "graph_bytes",
     "group_batchnorm",
     "judge",
     "laid_out_like",
     "lay_out",
     "load_optimiser_state",
+    "make_ready",
     "optimiser_state",
+    "passing",
     "statistics_groups",
     "total",
 ]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 
 from gadkit.errors import ConfigError
-from gadkit.interfaces.discriminator import Discriminator
+from gadkit.interfaces.discriminator import Discriminator, logit_count
 
 
 def judge(
@@ -34,7 +34,7 @@ def judge(
             "which its attribute `logits` names; mend the discriminator, or choose another one."
         )
     for head, value in heads.items():
-        count = discriminator.count(head)
+        count = logit_count(discriminator, head)
         if not isinstance(value, Tensor) or value.shape != (clips, count):
             found = f"the shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"type {type(value).__name__}"
             raise ConfigError(
@@ -54,24 +54,42 @@ def total(discriminator: Discriminator, heads: Mapping[str, Tensor]) -> Tensor:
 class BoundCritic:
     """The discriminator with labels and times bound; each tensor object is judged once (see `gadkit.Critic`).
 
+    What changes clips on the way to the discriminator does so in here, so that a penalty's gradient is one with
+    respect to the clips as they were.
+
     Args:
         discriminator: Judges.
         labels: int64 `(B,)`, or `None`.
         times: int64 `(B, N)`, or `None`; see `gadkit.Discriminator.forward`.
+        augment: Changes clips before they are judged, as `Augmenter.bind` gives it; `None` leaves them as they are. It
+            changes the clip at each place of a batch in one way, whichever tensor it stands in: a critic is one
+            function, of which a penalty may take finite differences.
     """
 
-    def __init__(self, discriminator: Discriminator, labels: Tensor | None = None, times: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        discriminator: Discriminator,
+        labels: Tensor | None = None,
+        times: Tensor | None = None,
+        augment: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
         self._discriminator = discriminator
         self._labels = labels
         self._times = times
+        self._augment = augment
         self._known: list[tuple[Tensor, dict[str, Tensor]]] = []
+
+    def anew(self) -> BoundCritic:
+        """The same function, with nothing judged yet: for another precision."""
+        return BoundCritic(self._discriminator, self._labels, self._times, self._augment)
 
     def heads(self, video: Tensor) -> dict[str, Tensor]:
         """The logits `(B, K)` of each head."""
         for known, logits in self._known:
             if known is video:
                 return logits
-        logits = judge(self._discriminator, video, self._labels, self._times)
+        seen = video if self._augment is None else self._augment(video)
+        logits = judge(self._discriminator, seen, self._labels, self._times)
         self._known.append((video, logits))
         return logits
 

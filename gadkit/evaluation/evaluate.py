@@ -31,6 +31,7 @@ def evaluate(
     training: str | Path | None = None,
     checkpoint: str | int = "latest",
     refine: Refine | None = None,
+    truncation: float = 1.0,
     device: str = "auto",
     plugins: Sequence[str | Path] = (),
     registry: Registry | None = None,
@@ -51,6 +52,7 @@ def evaluate(
         training: The training videos, for metrics that ask for them, where `generated` is no run.
         checkpoint: Where `generated` is a run: `latest`, `best`, or a step.
         refine: How the latents of the model that is judged are refined; see `gadkit.Model.stream`.
+        truncation: What the normals of the model that is judged are multiplied by, from 0 to 1; likewise.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         plugins: Python files that are loaded as plugins.
         registry: Where components are looked up; by default the process's own.
@@ -74,7 +76,16 @@ def evaluate(
     mine = take(registry, generated, checkpoint, device)
     theirs = None if against is None else take(registry, against, "latest", device)
     evaluation, subject = prepared(
-        registry, chosen, mine, theirs, training=training, refine=refine, device=device, watch=watch, prepare=prepare
+        registry,
+        chosen,
+        mine,
+        theirs,
+        training=training,
+        refine=refine,
+        truncation=truncation,
+        device=device,
+        watch=watch,
+        prepare=prepare,
     )
     result = evaluation.run(subject)
     if mine.run is None:
@@ -104,6 +115,7 @@ def prepared(
     *,
     training: str | Path | None = None,
     refine: Refine | None = None,
+    truncation: float = 1.0,
     device: str = "auto",
     watch: Watcher | None = None,
     prepare: Progress | None = None,
@@ -126,7 +138,7 @@ def prepared(
         known = mine.training(registry, training, told=theirs is not None)
         if theirs is None:
             check_split(measures, settings, "--split held-out")
-    subject = mine.subject(registry, refine)
+    subject = mine.subject(registry, refine, truncation)
     for each in (subject, real, known):
         if isinstance(each, ModelSubject):
             each.scale(settings)

@@ -36,6 +36,8 @@ def one_line(manifest: Mapping[str, Any]) -> str:
     counts = f"{generated['clips']:,} clips of {generated['name']}"
     if (refined := generated.get("refined")) is not None:
         counts += f" (refined by {refined['use'].removeprefix('gadkit:')}, {refined['steps']} steps)"
+    if (truncation := generated.get("truncation")) is not None:
+        counts += f" (truncation {truncation:g})"
     if real is not None:
         split = "" if real.get("split", "all") == "all" else f" ({real['split']})"
         counts += f" against {real['clips']:,} of {real['name']}{split}"

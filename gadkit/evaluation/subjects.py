@@ -83,20 +83,32 @@ class ModelSubject(Subject):
         name: Where it was found.
         step: The step of the training that it comes from.
         refine: How its latents are refined; see `gadkit.Model.stream`.
+        truncation: What its normals are multiplied by; see `gadkit.runs.sampling.Variation`.
     """
 
-    def __init__(self, model: Model, name: str, step: int | None = None, refine: Refine | None = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        name: str,
+        step: int | None = None,
+        refine: Refine | None = None,
+        truncation: float = 1.0,
+    ) -> None:
         self.model = model
         self.name = name
         self.step = step
         self.refinement = model.refinement(refine)
+        self.truncation = truncation
+        model.videos(refine=self.refinement or 0, truncation=truncation)  # which fails before anything is measured
         self.kept = False  # its videos are measured once
         states = {"generator": model.generator.state_dict(), "assembler": model.assembler.state_dict()}
         if self.refinement is not None:
             states["discriminator"] = model.discriminator.state_dict()
         weights = digest({f"{part}.{key}": value for part, state in states.items() for key, value in state.items()})
         said = model.document and {key: model.document.get(key) for key in states}
-        how = [] if self.refinement is None else [self.refinement.to_dict()]
+        how: list[Any] = [] if self.refinement is None else [self.refinement.to_dict()]
+        if truncation != 1:
+            how.append({"truncation": truncation})
         told = json.dumps([weights, said, *how], sort_keys=True, default=str)
         self.content = hashlib.sha256(told.encode()).hexdigest()
         self._side: int | None = None
@@ -122,10 +134,10 @@ class ModelSubject(Subject):
 
     def read(self, clips: ClipList, settings: ProtocolSettings) -> Tensor:
         """See `Subject.read`."""
+        seed, stride = settings.seed, settings.stride
+        how: Any = {"refine": self.refinement or 0, "truncation": self.truncation}
         made = [
-            self.model.sample(1, settings.span, settings.seed, first=number, refine=self.refinement or 0)[
-                :, :: settings.stride
-            ]
+            self.model.sample(1, settings.span, seed, first=number, **how)[:, ::stride]
             for number in clips.videos.tolist()
         ]
         video = torch.cat(made).cpu()
@@ -139,7 +151,11 @@ class ModelSubject(Subject):
     def to_dict(self) -> dict[str, Any]:
         """See `Subject.to_dict`."""
         told: dict[str, Any] = {"kind": "model", "name": self.name, "content": self.content, "step": self.step}
-        return told if self.refinement is None else told | {"refined": self.refinement.to_dict()}
+        if self.refinement is not None:
+            told["refined"] = self.refinement.to_dict()
+        if self.truncation != 1:
+            told["truncation"] = self.truncation
+        return told
 
 
 @dataclass(frozen=True, kw_only=True)

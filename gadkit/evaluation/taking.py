@@ -34,22 +34,27 @@ class Taken:
     model: Model | None = None
     place: str = ""
 
-    def subject(self, registry: Registry, refine: Refine | None = None) -> Subject:
+    def subject(self, registry: Registry, refine: Refine | None = None, truncation: float = 1.0) -> Subject:
         """The videos: those that the model makes, or the data.
 
         Args:
             registry: The components.
             refine: How a model's latents are refined; see `gadkit.Model.stream`.
+            truncation: What a model's normals are multiplied by; see `gadkit.runs.sampling.Variation`.
 
         Raises:
             ConfigError: There is no model whose latents could be.
         """
         if self.model is not None:
             step = (self.model.document or {}).get("step")
-            return ModelSubject(self.model, self.name, step, refine)
+            return ModelSubject(self.model, self.name, step, refine, truncation)
         if refine is not None:
             raise ConfigError(
                 f"refine: {self.name} is no model, and only what a model makes can be refined; leave it out."
+            )
+        if truncation != 1:
+            raise ConfigError(
+                f"truncation: {self.name} is no model, and only what a model draws can be truncated; leave it out."
             )
         return DataSubject(choose(registry, None, locate(self.place), {}), self.name)
 

@@ -72,47 +72,60 @@ class VideoAssembler(nn.Module, ABC):
             those before it.
         """
 
-    def stream(self, generator: Generator, noise: Noise, length: int, labels: Tensor | None = None) -> Iterator[Tensor]:
+    def stream(
+        self, generator: Generator, noise: Noise, length: int, labels: Tensor | None = None, start: int = 0
+    ) -> Iterator[Tensor]:
         """Renders videos in blocks of one fixed size, so that memory does not grow with the length.
 
-        A longer video begins with exactly the frames of a shorter one: the last block is rendered whole and cut.
+        A longer video begins with exactly the frames of a shorter one: the last block is rendered whole and cut. A
+        later start gives exactly the frames that a video from 0 on has there: blocks lie where they lay, the one that
+        holds the start is rendered whole and cut, and none before it is rendered. Codes without a state are not even
+        computed there.
 
         Args:
             generator: Turns codes into frames.
             noise: Draws for the B videos.
             length: Frames, at least 1.
             labels: int64 `(B,)`, or `None`.
+            start: The number of the first frame, at least 0.
 
         Yields:
             `(B, n, C, H, W)` in [-1, 1], n at most `BLOCK`.
 
         Raises:
-            ConfigError: The generator makes only its training length, and `length` is longer.
+            ConfigError: The generator makes only its training length, and the last frame lies behind it.
         """
         context = generator.context
+        end = start + length
         if context == "fixed":
             frames = generator.video.frames
-            if length > frames:
+            if end > frames:
+                found, most = f"{length}", f"at most {frames}"
+                if start:
+                    found, most = f"{length} from frame {start} on", f"frames before frame {frames}"
                 raise ConfigError(
-                    f"length: found {length}, but {type(generator).__name__} makes videos of exactly {frames} frames; "
-                    f"ask for at most {frames}, or train a generator without a fixed length."
+                    f"length: found {found}, but {type(generator).__name__} makes videos of exactly {frames} frames; "
+                    f"ask for {most}, or train a generator without a fixed length."
                 )
             codes, _ = self.draw_codes(noise, 0, frames, labels, None)
-            yield generator(codes, labels)[:, :length]
+            yield generator(codes, labels)[:, start:end]
             return
         state = None
-        window: Tensor | None = None  # the codes from `context` before the block on
-        reached = 0  # codes computed so far
-        for start in range(0, length, BLOCK):
-            wanted = start + BLOCK + context - reached
-            codes, state = self.draw_codes(noise, reached, wanted, labels, state)
-            reached += wanted
+        window: Tensor | None = None  # the codes of the block and `context` on each side of it
+        first, block = start // BLOCK, 0
+        while block * BLOCK < end:
+            reached = block * BLOCK + context if block else 0  # codes are drawn in the same pieces, wherever one starts
+            upto = (block + 1) * BLOCK + context
+            codes, state = self.draw_codes(noise, reached, upto - reached, labels, state)
             if window is None:  # before the first frame stands the first code
-                window = torch.cat((codes[:, :1].expand(-1, context, -1), codes), dim=1)
-            else:
-                window = torch.cat((window[:, BLOCK:], codes), dim=1)
-            block = generator(window, labels)[:, context : context + BLOCK]
-            yield block[:, : length - start]
+                window = codes[:, :1].expand(-1, context, -1)
+            window = torch.cat((window, codes), dim=1)[:, -(BLOCK + 2 * context) :]
+            if block >= first:
+                here = block * BLOCK
+                yield generator(window, labels)[:, context : context + BLOCK][:, max(0, start - here) : end - here]
+            block += 1
+            if state is None and block < first:  # nothing has to be stepped through but what the window needs
+                block = max(block, first - -(-2 * context // BLOCK))
 
     def clip(
         self,

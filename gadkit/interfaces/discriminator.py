@@ -47,10 +47,6 @@ class Discriminator(nn.Module, ABC):
         """
         return None
 
-    def count(self, head: str) -> int:
-        """K, the number of logits a clip that a head gives."""
-        return self.logits if isinstance(self.logits, int) else self.logits[head]
-
     @abstractmethod
     def features(self, video: Tensor, labels: Tensor | None = None, times: Tensor | None = None) -> Tensor:
         """The trunk's output, before the last linear map; arguments as for `forward`.
@@ -71,3 +67,9 @@ class Discriminator(nn.Module, ABC):
         Returns:
             Logits `(B, K)`, larger for more real, or `{head: (B, K)}`; unbounded, in floating point.
         """
+
+
+def logit_count(discriminator: Discriminator, head: str) -> int:
+    """K, the number of logits a clip that a head of a discriminator gives."""
+    logits = discriminator.logits
+    return logits if isinstance(logits, int) else logits[head]

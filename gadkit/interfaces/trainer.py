@@ -70,6 +70,8 @@ class Trainer(ABC):
         accumulate: Micro-batches that a process cuts its share into; a trainer that can has it as a setting.
         group: A micro-batch holds a multiple of so many clips.
         regroups: Whether a new run may choose another group with its cut (`cut`).
+        judges: Whether the discriminator, where it is used, learns to tell real clips from generated ones, so that
+            samples can be refined along its gradient.
     """
 
     needs: tuple[str, ...] = ("generator", "assembler")
@@ -78,6 +80,7 @@ class Trainer(ABC):
     accumulate: int = 1
     group: int = 1
     regroups: bool = False
+    judges: bool = True
 
     @abstractmethod
     def fit(self, session: Session) -> str:

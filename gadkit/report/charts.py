@@ -41,11 +41,13 @@ class Axis:
         low: The first step.
         high: The last one, above it.
         marks: In any order.
+        unit: What is counted there.
     """
 
     low: int
     high: int
     marks: list[Mark] = field(default_factory=list)
+    unit: str = "step"
 
     def share(self, step: int) -> float:
         """Where a step stands, from 0 to 1."""
@@ -62,13 +64,19 @@ def axis_of(log: Log, marks: Sequence[Mark]) -> Axis | None:
     return Axis(low, max(high, low + 1), list(marks))
 
 
-def charts(log: Log, axis: Axis) -> str:
-    """HTML of all of a log's values, those of evaluations first, then by the first part of their names."""
+def charts(log: Log, axis: Axis, together: int = _CURVES) -> str:
+    """HTML of all of a log's values, those of evaluations first, then by the first part of their names.
+
+    Args:
+        log: The log.
+        axis: What all of them are drawn over.
+        together: The most curves of a chart.
+    """
     values = {name: series for name, series in log.series.items() if name not in _CLOCKS} | speeds(log)
     pieces = [
-        (title, curves[start : start + _CURVES])
+        (title, curves[start : start + together])
         for title, curves in _grouped(values)
-        for start in range(0, len(curves), _CURVES)
+        for start in range(0, len(curves), together)
     ]
     figures = "".join(_chart(number, title, curves, axis) for number, (title, curves) in enumerate(pieces[:CHARTS]))
     left_out = sum(len(curves) for _, curves in pieces[CHARTS:])
@@ -166,7 +174,9 @@ def _view(scale: Scale, title: str, names: Sequence[str], curves: Sequence[Curve
         if curve.middle is not None:
             steps, means, _, _, parts = curve.middle
             lines += _line(f"curve mean c{index}", steps, scale.place(means), parts, axis)
-    about = f"{title} by step, {_NAMES[scale.name]} scale{told(': ' * any(names) + ', '.join(names), 300)}"
+    about = (
+        f"{title} by {plain(axis.unit)}, {_NAMES[scale.name]} scale{told(': ' * any(names) + ', '.join(names), 300)}"
+    )
     return (
         f'<div class="levels" aria-hidden="true">{labels}</div>'
         f'<div class="plot" tabindex="0" role="group" aria-label="{title}, arrow keys go from step to step">'

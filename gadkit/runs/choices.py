@@ -17,6 +17,7 @@ CHOICES: dict[str, str] = {
     "discriminator": "discriminator.use",
     "loss": "loss.use",
     "penalty": "penalty.use",
+    "augmentation": "augmentation.use",
     "direction": "direction.use",
     "refiner": "refiner.use",
     "trainer": "trainer.use",

@@ -72,10 +72,12 @@ class Course:
         step = self._start()
         stopped = False
         while step < session.steps and not stopped:
+            session.scheduling.settle(step, self._training)
             self._watch.begin(step)
             torch.manual_seed(session.key.fold("torch", step).seed)  # for modules that draw from the global generator
             yield step
             step += 1
+            session.scheduling.settle(step, self._training)  # for what is made of the model as it is then
             self._watch.weights()
             session.reporter.advanced(step)
             step, stopped = self._between(step)
@@ -121,7 +123,7 @@ class Course:
                 measured, clocks["evaluated"] = self._evaluate(step)
                 saving = self._judge(step, measured) or saving
                 values = {**values, **measured}
-            self._log(step, values, clocks)
+            self._log(step, {**values, **self._session.scheduling.values(step)}, clocks)
         if sampling or late:
             self._writer.sample(step, self._training.models)
         if saving:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import torch
@@ -22,12 +22,10 @@ from gadkit.interfaces.discriminator import Discriminator
 from gadkit.interfaces.generator import Generator
 from gadkit.interfaces.refiner import Refiner
 from gadkit.interfaces.spec import VideoSpec
-from gadkit.randomness import Key, Noise
 from gadkit.registry import Registry, get_registry
 from gadkit.runs.card import model_card
 from gadkit.runs.refining import RefinedAssembler, Refinement, choose_refinement, own_refinement
-from gadkit.video.encode import tile
-from gadkit.video.pixels import to_uint8
+from gadkit.runs.sampling import Draw, Variation, Videos, noises, settled, shaped
 
 if TYPE_CHECKING:
     from gadkit.config import RunConfig
@@ -146,6 +144,34 @@ class Model:
         """The most frames that a video can have; `None` for any number."""
         return self.video.frames if self.generator.context == "fixed" else None
 
+    def videos(
+        self,
+        num: int = 1,
+        seed: int = 0,
+        labels: Sequence[int | str] | None = None,
+        first: int = 0,
+        refine: Refine | None = None,
+        **how: Unpack[Variation],
+    ) -> Videos:
+        """Videos that are determined and not rendered yet, `videos[3]` one of them; arguments as for `stream`."""
+        refinement = self.refinement(refine)
+        chosen = settled(how, self.generator, self.assembler, refinement is not None)
+        drawn = noises(chosen, num, seed, first, self.device)
+        classes: list[int] = []
+        if chosen["class_grid"]:
+            classes = self._columns(labels)
+            draws = [Draw(noise, label) for noise in drawn for label in classes]
+        else:
+            held = chosen["interpolate"] is not None or chosen["same"] == "content"
+            if labels is None and held and self.video.classes:
+                labels = [first % self.video.classes] * num
+            numbers: Sequence[int | None] = self.class_numbers(labels, num, first) or [None] * num
+            draws = [Draw(noise, label) for noise, label in zip(drawn, numbers, strict=True)]
+        generator, assembler = shaped(chosen, self.generator, self.assembler)
+        if refinement is not None:
+            assembler = RefinedAssembler(assembler, generator, self.discriminator, refinement.refiner, self._forward)
+        return Videos(generator, assembler, draws, self._forward, chosen["start"], classes)
+
     def stream(
         self,
         length: int,
@@ -155,60 +181,33 @@ class Model:
         chunk: int = 16,
         first: int = 0,
         refine: Refine | None = None,
+        **how: Unpack[Variation],
     ) -> Iterator[Tensor]:
         """Renders videos piece by piece, in memory that does not grow with the length.
 
         Args:
             length: Frames of each video.
-            num: How many videos.
+            num: How many videos; with `class_grid`, how many rows of them.
             seed: With a video's number, all that its noise depends on.
-            labels: A class (its number or name) for each video; by default the classes in turn.
+            labels: A class (its number or name) for each video; by default the classes in turn, or where videos share
+                their content or are interpolated, the first video's. With `class_grid`, the classes of the columns.
             chunk: Frames at a time; the pixels do not depend on it.
             first: The number of the first video: videos 4 and 5 of a seed are `first=4, num=2`.
             refine: How latents are refined along the discriminator's gradient: the number of steps, by the model's
                 refiner or else `proximal`; settings, such as `{"use": "flow", "steps": 25}`; or a refiner. 0 is for
-                none; by default, what the model brings.
+                none; by default, what the model brings. What is truncated or interpolated is where they begin.
+            **how: How videos are varied: `truncation`, `motion_truncation`, `interpolate`, `same`, `class_grid`,
+                `speed`, `start`; see `gadkit.runs.sampling.Variation`.
 
-        Yields:
-            uint8 `(num, n, C, H, W)`, n = `chunk` but for the last.
+        Returns:
+            Pieces, uint8 `(num, n, C, H, W)`, n = `chunk` but for the last.
 
         Raises:
-            ConfigError: A number is out of range, a class is unknown, or the generator cannot make that length.
+            ConfigError: A number is out of range, a class is unknown, the generator cannot make that length, or the
+                model cannot be varied so.
             RunError: Latents are to be refined, and the model comes without its discriminator.
         """
-        for name, value in (("length", length), ("num", num), ("chunk", chunk)):
-            if value < 1:
-                raise ConfigError(f"{name}: found {value}, expected at least 1.")
-        if first < 0:
-            raise ConfigError(f"first: found {first}, expected 0 or more.")
-        device = self.device
-        classes = self.class_numbers(labels, num, first)
-        assembler = self._guided(refine)
-        streams = [
-            assembler.stream(
-                self.generator,
-                Noise(Key.of(seed, "sample"), torch.tensor([first + index]), device=device),
-                length,
-                None if classes is None else torch.tensor([classes[index]], device=device),
-            )
-            for index in range(num)
-        ]
-        held: list[Tensor] = []
-        count = 0
-        while True:
-            with torch.no_grad(), self._forward():
-                blocks = [next(stream, None) for stream in streams]  # one video at a time: its pixels are its own
-            if blocks[0] is None:
-                break
-            block = to_uint8(torch.cat([b for b in blocks if b is not None]))
-            held.append(block)
-            count += block.shape[1]
-            while count >= chunk:
-                joined = torch.cat(held, dim=1)
-                yield joined[:, :chunk]
-                held, count = [joined[:, chunk:]], count - chunk
-        if count:
-            yield torch.cat(held, dim=1)
+        return self.videos(num, seed, labels, first, refine, **how).stream(length, chunk)
 
     def sample(
         self,
@@ -218,10 +217,11 @@ class Model:
         labels: Sequence[int | str] | None = None,
         first: int = 0,
         refine: Refine | None = None,
+        **how: Unpack[Variation],
     ) -> Tensor:
         """Renders videos, uint8 `(num, length, C, H, W)`; arguments as for `stream`, `length` the training length."""
-        frames = self.video.frames if length is None else length
-        return torch.cat(list(self.stream(frames, num, seed, labels, first=first, refine=refine)), dim=1)
+        videos = self.videos(num, seed, labels, first, refine, **how)
+        return torch.cat(list(videos.stream(videos.usual if length is None else length)), dim=1)
 
     def grid(
         self,
@@ -231,10 +231,10 @@ class Model:
         labels: Sequence[int | str] | None = None,
         first: int = 0,
         refine: Refine | None = None,
+        **how: Unpack[Variation],
     ) -> Iterator[np.ndarray]:
         """Renders videos side by side in one picture: chunks of uint8 `(n, rows * H, columns * W, C)`."""
-        for piece in self.stream(length, num, seed, labels, first=first, refine=refine):
-            yield tile(piece.permute(0, 1, 3, 4, 2))
+        return self.videos(num, seed, labels, first, refine, **how).grid(length)
 
     def refinement(self, refine: Refine | None = None) -> Refinement | None:
         """How latents are refined; see `stream`. `None` where they are not.
@@ -251,13 +251,6 @@ class Model:
         if refine is None and not self.has_discriminator:
             return None
         return choose_refinement(self._registry or get_registry(), self.document, refine)
-
-    def _guided(self, refine: Refine | None) -> VideoAssembler:
-        """The assembler, its codes refined where that is asked for."""
-        found = self.refinement(refine)
-        if found is None:
-            return self.assembler
-        return RefinedAssembler(self.assembler, self.generator, self.discriminator, found.refiner, self._forward)
 
     def _forward(self) -> AbstractContextManager[None]:
         """The context of forward passes."""
@@ -314,6 +307,12 @@ class Model:
             raise ConfigError(f"labels: found {len(labels)} for {num} videos, expected one label for each.")
         return [self._class(label) for label in labels]
 
+    def _columns(self, labels: Sequence[int | str] | None) -> list[int]:
+        """The classes of a grid's columns."""
+        if not self.video.classes:
+            raise ConfigError("class_grid: this model was trained without classes; leave it out.")
+        return [self._class(label) for label in labels or range(self.video.classes)]
+
     def _class(self, label: int | str) -> int:
         if isinstance(label, str) and label in self.classes:
             return self.classes.index(label)
@@ -347,7 +346,8 @@ def model_document(
     kinds = ("generator", "assembler", *(("discriminator", "refiner") if "discriminator" in nets else ()))
     for kind in kinds:
         if (part := config.parts.get(kind)) is not None:
-            document[kind] = {"use": part.entry.qualified, "version": part.entry.version, "settings": part.settings}
+            document[kind] = {"use": part.entry.qualified, "version": part.entry.version}
+            document[kind]["settings"] = part.at(step, config.run.steps)
     return document
 
 

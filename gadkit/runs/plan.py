@@ -38,7 +38,7 @@ def check_fit(config: RunConfig, parts: Mapping[str, Any]) -> None:
             f"{name('loss')} needs {loss.logits} logits a clip, but {name('discriminator')} gives "
             f"{' and '.join(map(str, heads))}; choose another --loss or --discriminator."
         )
-    if "refiner" in config.parts and discriminator is None:
+    if "refiner" in config.parts and (discriminator is None or not parts["trainer"].judges):
         raise ConfigError(
             f"{name('refiner')} follows the gradient of a discriminator, and {name('trainer')} trains none; "
             "choose --refiner none, or another --trainer."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -50,12 +51,14 @@ class Change:
         old: What it was; `None` for nothing.
         new: What it is.
         safe: Whether the run stays the same run.
+        why: What depends on it that one would not think of, as a relative clause; may be empty.
     """
 
     key: str
     old: Any
     new: Any
     safe: bool
+    why: str = ""
 
     def __str__(self) -> str:
         return f"{self.key} {_shown(self.old)} → {_shown(self.new)}"
@@ -186,16 +189,30 @@ def changes(registry: Registry, run: Run, config: RunConfig, *, data: bool) -> l
     except (OSError, ValueError) as error:
         raise RunError(f"{path}: cannot be read ({error}); restore it, or start a new run.") from error
     try:  # with the settings that were new since it was written
-        before = RunConfig.resolve(registry, file=path).to_dict()
+        begun = RunConfig.resolve(registry, file=path)
+        before, spelled = begun.to_dict(), begun.spelled_out().to_dict()
     except GadkitError:
-        before = written
-    now = config.to_dict()
-    found = []
+        before = spelled = written
+    now, spelled_now = config.to_dict(), config.spelled_out().to_dict()
+    found, stretched = [], []
     for key in _keys(before, now):
         old, new = _value(before, key), _value(now, key)
-        if key.startswith("data.") is data and old != new and not (key.endswith(".use") and _same_class(old, new)):
+        if key.startswith("data.") is not data or (key.endswith(".use") and _same_class(old, new)):
+            continue
+        moved = _value(spelled, key) != _value(spelled_now, key)
+        if moved and old == new:  # by another number of steps alone
+            stretched.append(key)
+        elif moved:
             found.append(Change(key, old, new, safe=_within(key, _SAFE) and key not in _UNSAFE))
-    return found
+    return [_stretching(change, stretched) if change.key == "run.steps" else change for change in found]
+
+
+def _stretching(change: Change, keys: list[str]) -> Change:
+    """Another number of steps in a run where settings change over all of them."""
+    if not keys:
+        return change
+    why = f", over which {' and '.join(keys)} {'changes' if len(keys) == 1 else 'change'} without steps of its own"
+    return dataclasses.replace(change, safe=False, why=why)
 
 
 def check_changes(run: Run, found: list[Change], *, allowed: bool) -> None:
@@ -208,7 +225,7 @@ def check_changes(run: Run, found: list[Change], *, allowed: bool) -> None:
     for change in refused:
         others = [str(other) for other in refused if other is not change]
         more = f" (and there are {', '.join(others)})" if others else ""
-        begun = f"{change.key}: found {change.new!r}, but {run.path} was trained with {change.old!r}{more}"
+        begun = f"{change.key}: found {change.new!r}, but {run.path} was trained with {change.old!r}{change.why}{more}"
         if _within(change.key, _FIXED) or change.key in _FIXED_USES:
             raise ConfigError(
                 f"{begun} and its checkpoints fit nothing else; leave it away to go on with that run, or start a new "

@@ -12,6 +12,7 @@ from gadkit.engine.clips import Clips
 from gadkit.engine.devices import Engine
 from gadkit.engine.watch import Watch
 from gadkit.interfaces.assembler import VideoAssembler
+from gadkit.interfaces.augmentation import Augmentation
 from gadkit.interfaces.direction import Direction
 from gadkit.interfaces.discriminator import Discriminator
 from gadkit.interfaces.generator import Generator
@@ -26,7 +27,9 @@ from gadkit.runs.attempt import Attempt
 from gadkit.runs.background import Background
 from gadkit.runs.course import Course
 from gadkit.runs.folder import Run, step_of
+from gadkit.runs.parts import build_part
 from gadkit.runs.reporter import Reporter
+from gadkit.runs.scheduling import Scheduling
 
 if TYPE_CHECKING:
     from gadkit.evaluation.watching import Evaluator
@@ -54,6 +57,7 @@ class Session:
         evaluator: What measures while the run goes on, where it asks for that.
         watch: What looks for numbers that are not finite, while a course is under way. A trainer that gives it its
             losses and gradients learns which was the first.
+        scheduling: The settings that change during the run.
     """
 
     config: RunConfig
@@ -73,6 +77,11 @@ class Session:
     page: LiveReport | None = None
     evaluator: Evaluator | None = None
     watch: Watch | None = None
+    scheduling: Scheduling = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Raises `PluginError` where a component cannot follow a setting that changes."""
+        self.scheduling = Scheduling(self.config, self.parts)
 
     @property
     def key(self) -> Key:
@@ -110,9 +119,23 @@ class Session:
         return cast("Penalty | None", self.parts.get("penalty"))
 
     @property
+    def augmentation(self) -> Augmentation | None:
+        """The augmentation, where one was chosen."""
+        return cast("Augmentation | None", self.parts.get("augmentation"))
+
+    @property
     def direction(self) -> Direction:
         """The direction, for trainers that need one."""
         return cast(Direction, self.parts["direction"])
+
+    def another(self, kind: str, name: str) -> Any:
+        """A further instance of a chosen component, as it is before the first step and the same in every call.
+
+        Args:
+            kind: Of component, such as `discriminator`.
+            name: What it is for: its first weights are drawn for that.
+        """
+        return build_part(self.config, kind, self.root, self.video, self.parts, name)
 
     def begin(self, attempt: Attempt) -> None:
         """Turns to a try: noise and the order of clips are drawn for it from here on."""

@@ -22,7 +22,7 @@ from gadkit.interfaces.dataset import ENDLESS, locate
 from gadkit.interfaces.footprint import Footprint
 from gadkit.interfaces.spec import VideoSpec
 from gadkit.interfaces.trainer import Trainer
-from gadkit.randomness import Key, seeded
+from gadkit.randomness import Key
 from gadkit.registry import Registry, get_registry
 from gadkit.report.live import LiveReport
 from gadkit.runs.attempt import Attempt, rewound
@@ -35,6 +35,7 @@ from gadkit.runs.inside import check_inside
 from gadkit.runs.loading import read_description
 from gadkit.runs.lock import locked
 from gadkit.runs.opening import choose
+from gadkit.runs.parts import build_part
 from gadkit.runs.plan import RESIDENT_SHARE, check_fit, check_nets, check_rules, free_memory, make_plan
 from gadkit.runs.reporter import Reporter
 from gadkit.runs.resuming import GoingOn, changes, check_changes, choose_checkpoint
@@ -137,6 +138,7 @@ def train(
         cut = find_cut(session, trainer, footprint) if auto_batch else {}
         if engine.main:
             plan = make_plan(session.config, engine, store, session.video, session.parts, footprint)
+            plan.facts += session.scheduling.facts()
             plan.facts += [("auto batch", f"trainer.{name} = {value}") for name, value in cut.items()]
             if transfer is not None:
                 plan.transfer = transfer
@@ -263,16 +265,12 @@ def build(registry: Registry, config: RunConfig, engine: Engine, store: Store) -
         fps=store.fps / config.video.stride,
         classes=len(store.classes),
     )
-    trainer = _make(config, "trainer", key)
+    trainer = build_part(config, "trainer", key, video, {})
     parts: dict[str, Any] = {"trainer": trainer}
     for kind in (*trainer.needs, *trainer.takes):
         if kind not in config.parts:  # what the trainer needs was checked with the configuration
             continue
-        if kind == "assembler":
-            arguments: tuple[Any, ...] = (video, parts["generator"].latent_dim, parts["generator"].motion_dim)
-        else:
-            arguments = (video,) if kind in {"generator", "discriminator"} else ()
-        parts[kind] = _make(config, kind, key, *arguments)
+        parts[kind] = build_part(config, kind, key, video, parts)
     check_fit(config, parts)
     clips = Clips(store, key.fold("clips"), config.video.frames, stride=config.video.stride, settings=config.clips)
     return Session(
@@ -285,9 +283,3 @@ def build(registry: Registry, config: RunConfig, engine: Engine, store: Store) -
         parts=parts,
         steps=config.run.steps,
     )
-
-
-def _make(config: RunConfig, kind: str, key: Key, *arguments: Any) -> Any:
-    part = config.parts[kind]
-    with seeded(key.fold("init", kind)):
-        return part.entry.load()(*arguments, **part.settings)

@@ -8,6 +8,7 @@ def test_sparkle():
 ```
 """
 
+from gadkit.testing.augmentations import check_augmentation
 from gadkit.testing.conformance import (
     CHECKS,
     check_assembler,
@@ -20,10 +21,12 @@ from gadkit.testing.datasets import check_dataset
 from gadkit.testing.directions import check_direction
 from gadkit.testing.measures import check_features, check_metric
 from gadkit.testing.refiners import check_refiner
+from gadkit.testing.scheduled import check_scheduled
 
 __all__ = [
     "CHECKS",
     "check_assembler",
+    "check_augmentation",
     "check_dataset",
     "check_direction",
     "check_discriminator",
@@ -33,4 +36,5 @@ __all__ = [
     "check_metric",
     "check_penalty",
     "check_refiner",
+    "check_scheduled",
 ]

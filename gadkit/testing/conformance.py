@@ -14,16 +14,18 @@ from torch import Tensor, nn
 
 from gadkit.errors import ConfigError
 from gadkit.interfaces.assembler import VideoAssembler
-from gadkit.interfaces.discriminator import Discriminator
+from gadkit.interfaces.discriminator import Discriminator, logit_count
 from gadkit.interfaces.generator import Generator
 from gadkit.interfaces.loss import Loss
 from gadkit.interfaces.penalty import Penalty
 from gadkit.interfaces.spec import VideoSpec
 from gadkit.randomness import Key, Noise, seeded
 from gadkit.testing import probes
+from gadkit.testing.augmentations import check_augmentation
 from gadkit.testing.directions import check_direction
 from gadkit.testing.probes import close, noise_of, promise, untouched
 from gadkit.testing.refiners import check_refiner
+from gadkit.testing.scheduled import check_scheduled
 
 #: Heights and widths tried in turn; a component may refuse some with `ConfigError`, and is checked on the first two
 #: that it takes.
@@ -109,6 +111,7 @@ def check_generator(cls: type[Generator], **settings: Any) -> None:
             return video
 
         probes.round_trip(net, build(video, seed=1).eval(), render, name)
+        check_scheduled(cls, settings, (video,), render)
         with torch.autocast("cpu", torch.bfloat16):
             probes.pixels(net(codes, labels), (2, frames, *expected[2:]), f"{name} in bf16 autocast")
         net.train()
@@ -191,6 +194,7 @@ def check_assembler(cls: type[VideoAssembler], **settings: Any) -> None:
             return net.codes(noise, times, labels)[0]
 
         probes.round_trip(net, build(seed=1), draw, name)
+        check_scheduled(cls, settings, (video, z, moving), draw)
         recorded = probes.RecordedNoise(noise.key, noise.samples)
         probes.gradients(net, net.codes(recorded, times, labels)[0].square().sum(), name)
         promise(
@@ -238,7 +242,7 @@ def check_discriminator(cls: type[Discriminator], **settings: Any) -> None:
         )
         again, plain = judge(net), judge(net, clips.contiguous())
         for head, logits in heads.items():
-            probes.tensor(logits, (3, net.count(head)), f"{name}'s logits {head!r}")
+            probes.tensor(logits, (3, logit_count(net, head)), f"{name}'s logits {head!r}")
             close(again[head], logits, 0.0, f"{name} gives the same logits for the same clips in eval mode")
             close(plain[head], logits, 1e-3, f"{name}'s logits do not depend on the clips' layout in memory")
         features = net.features(clips, labels, times)
@@ -248,9 +252,10 @@ def check_discriminator(cls: type[Discriminator], **settings: Any) -> None:
             return torch.cat([*judge(net).values()], 1)
 
         probes.round_trip(net, build(video, seed=1).eval(), all_logits, name)
+        check_scheduled(cls, settings, (video,), all_logits)
         with torch.autocast("cpu", torch.bfloat16):
             for head, logits in judge(net).items():
-                probes.tensor(logits, (3, net.count(head)), f"{name}'s logits {head!r} in bf16 autocast")
+                probes.tensor(logits, (3, logit_count(net, head)), f"{name}'s logits {head!r} in bf16 autocast")
         net.train()
         probes.gradients(net, all_logits(net).square().sum(), name)
         net.zero_grad()
@@ -275,12 +280,13 @@ def check_loss(cls: type[Loss], **settings: Any) -> None:
     name = cls.__name__
     loss = cls(**settings)
 
-    def both(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    def both(real: Tensor, fake: Tensor, loss: Loss = loss) -> tuple[Tensor, Tensor]:
         return loss.discriminator(real, fake), loss.generator(fake, real if loss.generator_needs_real else None)
 
     for k in (loss.logits,) if loss.logits else (1, 3):
         # here the discriminator is wrong: real clips lie below 0 and generated ones above
         base = noise_of(4).uniform("logits", 2 * k) * 0.8 + 0.1
+        check_scheduled(cls, settings, (), lambda loss: torch.stack(both(base[:, k:], base[:, :k], loss)))  # noqa: B023
         for dtype, scale in ((torch.float32, 1.0), (torch.float64, 1.0), (torch.float32, 1e4), (torch.float32, -1e4)):
             real = (-base[:, :k] * scale).to(dtype).requires_grad_()
             fake = (base[:, k:] * scale).to(dtype).requires_grad_()
@@ -331,7 +337,7 @@ def check_penalty(cls: type[Penalty], **settings: Any) -> None:
     real, fake = (_pixels(video, 4, 3, seed).double() for seed in (1, 2))
     net = probes.SmoothCritic(video, once=not twice).double()
 
-    def value(rows: slice = slice(None), dtype: torch.dtype = torch.float64) -> Tensor:
+    def value(rows: slice = slice(None), dtype: torch.dtype = torch.float64, penalty: Penalty = penalty) -> Tensor:
         x, y = (clips[rows].detach().to(dtype).requires_grad_(twice) for clips in (real, fake))
         noise = Noise(Key.of(3), samples[rows], dtype=dtype)
         with untouched(name, x, y):
@@ -349,6 +355,7 @@ def check_penalty(cls: type[Penalty], **settings: Any) -> None:
         )
         raise
     probes.tensor(whole, (), name, torch.float64)
+    check_scheduled(cls, settings, (), lambda penalty: value(penalty=penalty))
     close(value(), whole, 0.0, f"{name} is a function of the clips and the noise")
     halves = (value(slice(0, 2)) + value(slice(2, 4))) / 2
     close(halves, whole, 1e-6, f"{name} is a mean over samples, whose draws do not depend on the batch", relative=True)
@@ -382,6 +389,7 @@ CHECKS: dict[str, Callable[..., None]] = {
     "discriminator": check_discriminator,
     "loss": check_loss,
     "penalty": check_penalty,
+    "augmentation": check_augmentation,
     "direction": check_direction,
     "refiner": check_refiner,
 }

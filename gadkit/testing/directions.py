@@ -16,6 +16,7 @@ from gadkit.interfaces.direction import Direction
 from gadkit.interfaces.loss import Loss
 from gadkit.testing.probes import promise, untouched
 from gadkit.testing.reads import HostReads
+from gadkit.testing.scheduled import check_scheduled
 from gadkit.testing.watched import (
     NAMES,
     Conditions,
@@ -69,6 +70,7 @@ def check_direction(cls: type[Direction], **settings: Any) -> None:
             def game(*, once: bool = False, board: Board = board, loss: Loss = loss) -> WatchedGame:
                 return board(DifferentiableOnce(loss) if once else loss)
 
+            check_scheduled(cls, settings, (), lambda direction: _played(direction, game()))
             _check_moves(build, game, name)
             _check_still(build, game, name)
             _check_state(build, game, name)
@@ -84,6 +86,12 @@ def _play(
         direction.step(game)
         records.append(game.record)
     return records
+
+
+def _played(direction: Direction, game: WatchedGame) -> Tensor:
+    """Where a few steps lead to."""
+    _play(direction, game, range(_STEPS))
+    return torch.cat([parameter.detach().flatten() for parameter in _parameters(game)])
 
 
 def _parameters(game: WatchedGame) -> list[Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -107,6 +108,17 @@ def same_state(one: nn.Module, two: nn.Module, name: str) -> None:
         f"{name} built twice from one seed has the same parameters",
         "they differ",
         "initialise from PyTorch's global generator, which is seeded for it, and from nothing else",
+    )
+
+
+def has_setting(cls: type[Any], name: str, use: str, mend: str) -> None:
+    """A class has a setting of a certain name, which `use` sets."""
+    parameter = inspect.signature(cls.__init__).parameters.get(name)
+    promise(
+        parameter is not None and parameter.kind is inspect.Parameter.KEYWORD_ONLY,
+        f"{cls.__name__} has the setting `{name}`, which `{use}` sets",
+        "its __init__ has no keyword-only argument of that name",
+        mend,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 
 from gadkit.interfaces.refiner import Refiner
 from gadkit.randomness import Key, Noise
-from gadkit.testing.probes import close, noise_of, promise, tensor, untouched
+from gadkit.testing.probes import close, has_setting, noise_of, promise, tensor, untouched
 from gadkit.testing.reads import HostReads
 
 _LATENT = 5
@@ -58,13 +57,7 @@ def check_refiner(cls: type[Refiner], **settings: Any) -> None:
         AssertionError: A broken promise.
     """
     name = cls.__name__
-    parameter = inspect.signature(cls.__init__).parameters.get("steps")
-    promise(
-        parameter is not None and parameter.kind is inspect.Parameter.KEYWORD_ONLY,
-        f"{name} has the setting `steps`, which `gadkit sample --refine 10` sets",
-        "its __init__ has no keyword-only argument of that name",
-        "add one, an integer of at least 0",
-    )
+    has_setting(cls, "steps", "gadkit sample --refine 10", "add one, an integer of at least 0")
     refiner, none = cls(**settings), cls(**{**settings, "steps": 0})
     promise(
         none.steps == 0 and isinstance(refiner.steps, int) and refiner.steps >= 0,

@@ -63,6 +63,7 @@ def test_a_package_of_under_fifty_lines_is_installed_by_pip_and_used(tmp_path):
             "required": False,
             "default": 8,
             "range": "> 0",
+            "scheduled": False,
             "meaning": "Entries of a code.",
         }
     ]

@@ -345,7 +345,7 @@ def test_a_generator_of_one_length_says_so(gadkit_command, clips, tmp_path, plug
     done = gadkit_command.train(clips, *plugin, "--generator", "linear", "--out", "run", nets=DISCRIMINATOR)
     assert done.code == 0
     error = gadkit_command("sample", "run", *plugin, "--length", "9").error
-    assert "--length: found 9, but this generator makes only its training length; ask for at most 8 frames" in error
+    assert "length: found 9, but Linear makes videos of exactly 8 frames; ask for at most 8" in error
     assert gadkit_command("sample", "run", *plugin, "--length", "5", "--out", "a.png").code == 0
     assert gadkit_command("export", "run", "model", *plugin).code == 0
     assert "--length 8 " in Path("model/README.md").read_text()

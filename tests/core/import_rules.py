@@ -14,6 +14,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("gadkit.__main__",),
     ("gadkit.cli",),
     ("gadkit.testing",),
+    ("gadkit.comparison",),
     ("gadkit.runs", "gadkit.transfer", "gadkit.doctor", "gadkit.survey", "gadkit.evaluation", "gadkit.report"),
     ("gadkit.engine",),
     ("gadkit.registry", "gadkit.discovery", "gadkit.entry", "gadkit.layers", "gadkit.config"),
@@ -27,6 +28,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gadkit.errors",
         "gadkit.hookspecs",
         "gadkit.randomness",
+        "gadkit.schedules",
         "gadkit.words",
     ),
 )

@@ -85,10 +85,12 @@ CASES = {
         *("--set", "direction.fresh=true", "--penalty", "r1r2", "--checkpoint-every", "5", "--keep-every", "10"),
         *("--log-every", "1", "--sample-every", "3", "--keep", "1", "--clips-per-video", "3"),
     ),
-    "minimax bf16, best": (
+    "minimax bf16, best, changing settings": (
         *("--data", "clips", "--precision", "bf16", "--loss", "wasserstein", "--penalty", "wgan-gp", "--ema", "30"),
         *("--checkpoint-every", "1", "--log-every", "1", "--sample-every", "6", "--keep", "2", "--keep-every", "5"),
         *("--set", "run.best=loss/generator", "--set", "run.best_is=highest", "--discriminator", "dcgan-frame"),
+        *("--set", "penalty.weight={start = 10, end = 2, shape = 'exponential'}"),
+        *("--set", "trainer.generator_betas=[{start = 0, end = 0.5, steps = 7}, 0.99]"),
     ),
     "minimax fp16": (
         *("--data", "clips", "--precision", "fp16", "--loss", "hinge", "--discriminator-steps", "2"),
@@ -97,6 +99,7 @@ CASES = {
     "poisoned": (
         *("--data", "clips", "--plugin", "poison.py", "--trainer", "poisoned", "--checkpoint-every", "3"),
         *("--sample-every", "2", "--log-every", "1", "--keep", "4", "--set", "run.best=accuracy", "--penalty", "none"),
+        *("--set", "trainer.generator_lr={start = 2e-4, end = 2e-3, after = 4}"),
     ),
 }
 BASE = (

@@ -14,6 +14,7 @@ from gadkit.registry import Entry, get_registry
 from gadkit.testing import (
     CHECKS,
     check_assembler,
+    check_augmentation,
     check_direction,
     check_discriminator,
     check_generator,
@@ -23,6 +24,7 @@ from gadkit.testing import (
 )
 from gadkit_plugins.assemblers.independent import Independent
 from gadkit_plugins.assemblers.walk import Walk
+from gadkit_plugins.augmentation.diffaugment import DiffAugment
 from gadkit_plugins.dcgan.clip import ClipDiscriminator
 from gadkit_plugins.dcgan.frame import FrameDiscriminator
 from gadkit_plugins.dcgan.generator import Generator
@@ -51,6 +53,7 @@ def test_the_bundled_components_are_registered() -> None:
     assert names["assembler"] >= {"independent", "walk"}
     assert names["loss"] >= {"minimax", "nonsaturating", "hinge", "lsgan", "wasserstein", "rpgan"}
     assert names["penalty"] >= {"r1", "r1r2", "approx-r1r2", "wgan-gp"}
+    assert names["augmentation"] >= {"diffaugment"}
     assert names["direction"] >= {"alternating", "simultaneous", "optimistic", "extragradient", "competitive"}
     assert names["refiner"] >= {"proximal", "flow"}
 
@@ -333,6 +336,13 @@ class StandsStill(Direction):
         game.discriminator.update(game.discriminator.gradient(0))
 
 
+class ChangesAnyway(DiffAugment):
+    """More of them: `test_augmentation_conformance.py`."""
+
+    def __call__(self, video: Tensor, noise: Noise, strength: Tensor) -> Tensor:
+        return super().__call__(video, noise, strength + 1)
+
+
 class LosesType(Proximal):
     def refine(self, score: Score, start: Tensor, noise: Noise) -> Tensor:
         return super().refine(score, start.double(), noise)
@@ -346,6 +356,7 @@ def test_messages_say_what_to_do(check: Callable[..., None]) -> None:
         check_discriminator: ForgetsLogits,
         check_loss: Sums,
         check_penalty: NoGraph,
+        check_augmentation: ChangesAnyway,
         check_direction: StandsStill,
         check_refiner: LosesType,
     }[check]

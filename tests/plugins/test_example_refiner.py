@@ -6,25 +6,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_runs import own_registry, small
-from test_docs import blocks
+from documented import documented_plugin
+from small_runs import small
 
 from gadkit import Key, Noise
 from gadkit.cli import app
 from gadkit.testing import check_refiner
 
-PAGE = Path(__file__).parents[2] / "docs/plugins.md"
-
 
 @pytest.fixture
 def plugin(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    (code,) = (block for block in blocks(PAGE, "python") if "class Langevin" in block)
-    Path("langevin.py").write_text(code, encoding="utf-8")
-    with own_registry():
-        yield "langevin.py"
-    sys.modules.pop("langevin", None)
+    with documented_plugin(monkeypatch, tmp_path, "langevin", "class Langevin") as file:
+        yield file
 
 
 def test_it_conforms(plugin):

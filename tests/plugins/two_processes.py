@@ -15,6 +15,12 @@ CASES |= {f"rpgan-{penalty}": {"penalty": penalty} for penalty in ("r1", "r1r2",
 CASES |= {
     f"norm-{penalty}": {"penalty": penalty, "set": {"discriminator.norm": "batch"}} for penalty in ("r1r2", "wgan-gp")
 }
+CASES["vae"] = {"trainer": "vae", "set": {"trainer.adversarial": 0.3, "trainer.free_bits": 0.2}, "accumulate": 2}
+CASES["augmented"] = {
+    "penalty": "r1",
+    "augmentation": "diffaugment",
+    "set": {"augmentation.target": -0.5, "augmentation.ramp": 80.0},
+}
 CASES["frames-labels"] = {"discriminator": "dcgan-frame", "labels": "own", "penalty": "r1", "accumulate": 2}
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gadkit import ConfigError, Discriminator, Loss, Session
-from gadkit.engine import Batch, Batches, BoundCritic, BoundPlayer, Cut, Meter
+from gadkit.engine import Augmenter, Batch, Batches, BoundCritic, BoundPlayer, Cut, Meter
 
 Heads = dict[str, Tensor]
 
@@ -35,9 +35,11 @@ class MinimaxGame:
         self._objective: Loss = session.loss
         self._penalty = session.penalty
         self._cut = cut
+        self._views: dict[tuple[int, int], Callable[[Tensor], Tensor] | None] = {}
         self._kept: tuple[tuple[int, int], Batch, Tensor] | None = None
         self.meter = Meter()
         engine = session.engine
+        self.augmenter = Augmenter(session.augmentation, engine, cut.batch_size)
         self._batches = Batches(engine, session.clips, cut, draws, self._discriminator.times)
         making = [*session.generator.parameters(), *session.assembler.parameters()]
         judging = list(self._discriminator.parameters())
@@ -52,7 +54,15 @@ class MinimaxGame:
     def begin(self, step: int) -> None:
         """Turns to a step: batches and noise are functions of it from here on."""
         self._batches.begin(step, self._session.key)
+        self.augmenter.begin()
         self._kept = None
+        self._views = {}
+
+    def end(self) -> None:
+        """Ends a step: what the next one depends on, and follows from this one. All processes call it together."""
+        if self._session.augmentation is not None:
+            self.meter.add("augmentation/strength", self.augmenter.strength)
+        self.augmenter.end()
 
     @property
     def zero_sum(self) -> bool:
@@ -69,7 +79,7 @@ class MinimaxGame:
         fake = self._fake(batch)
         if self._penalty is not None and self._penalty.double_backward:
             batch.real.requires_grad_()
-        critic = BoundCritic(self._discriminator, batch.labels, batch.times)
+        critic = self._critic(batch, draw, 0)
         with self._session.engine.autocast():
             judged = self._judge_discriminator(critic, batch, fake)
             return self._judge_generator(critic, batch, fake), judged
@@ -87,12 +97,24 @@ class MinimaxGame:
             batch.real.requires_grad_()
             fake.requires_grad_()
         with self._session.engine.autocast():
-            return self._judge_discriminator(BoundCritic(self._discriminator, batch.labels, batch.times), batch, fake)
+            return self._judge_discriminator(self._critic(batch, draw, piece), batch, fake)
+
+    def _critic(self, batch: Batch, draw: int, piece: int) -> BoundCritic:
+        """The discriminator as both players meet it: what it sees of a pair of clips is changed in one way.
+
+        How is a function of (step, draw), as the clips and the noise are, for one game has one value function: losses
+        of a zero-sum game add up to 0, and a step ahead sees the game that the step itself does. Real and generated
+        clip share the change, as they share the label: the difference of their logits is then of the clips alone.
+        """
+        if (draw, piece) not in self._views:
+            self._views[draw, piece] = self.augmenter.bind(batch.noise)
+        return BoundCritic(self._discriminator, batch.labels, batch.times, self._views[draw, piece])
 
     def _judge_discriminator(self, critic: BoundCritic, batch: Batch, fake: Tensor) -> Tensor:
         real_heads, fake_heads = critic.heads(batch.real), critic.heads(fake)
         loss = self._weigh({h: self._objective.discriminator(real_heads[h], fake_heads[h]) for h in real_heads})
         self._see_loss("loss/discriminator", loss)
+        self.augmenter.see(real_heads, fake_heads)
         self._measure(batch.real, fake, real_heads, fake_heads)
         if self._penalty is not None:
             if fake.grad_fn is not None:  # on one graph with the generator, of which the penalty is no part
@@ -133,7 +155,7 @@ class MinimaxGame:
             return self._penalty(critic, batch.real, fake, noise)
         # In fp16 the gradients inside a double backward underflow: the penalty is taken in float32.
         with self._session.engine.full_precision():
-            return self._penalty(BoundCritic(self._discriminator, batch.labels, batch.times), batch.real, fake, noise)
+            return self._penalty(critic.anew(), batch.real, fake, noise)
 
     def _generator_loss(self, draw: int, piece: int, again: bool) -> Tensor:
         if self._kept is not None and self._kept[0] == (draw, piece):
@@ -142,7 +164,7 @@ class MinimaxGame:
         else:
             batch = self._batches(draw, piece)
             fake = self._fake(batch)
-        critic = BoundCritic(self._discriminator, batch.labels, batch.times)
+        critic = self._critic(batch, draw, piece)
         with self._session.engine.autocast():
             if self._objective.generator_needs_real:
                 with torch.no_grad():  # the generator moves nothing about the real clips

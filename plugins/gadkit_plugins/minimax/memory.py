@@ -6,10 +6,9 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from torch import Tensor
-from torch.autograd.graph import saved_tensors_hooks
 
 from gadkit import Direction
+from gadkit.engine import graph_bytes
 from gadkit_plugins.minimax.game import MinimaxGame
 from gadkit_plugins.minimax.twice import mixed
 
@@ -26,27 +25,14 @@ def activations(game: MinimaxGame, clips: int, direction: Direction) -> float:
         clips: Samples of a forward pass in this game.
         direction: What asks for the graphs.
     """
-    own = {
-        parameter.untyped_storage().data_ptr()
-        for parameter in (*game.generator.parameters, *game.discriminator.parameters)
-    }
-    largest = 0
+    own = [*game.generator.parameters, *game.discriminator.parameters]
     graphs: list[Callable[[], object]] = [partial(mixed, game)]
     if not direction.needs_one_graph:  # the generator's graph is kept for its own step
         graphs = [partial(player.loss, 0, 0, True) for player in (game.discriminator, game.generator)]
+    largest = 0
     for build in graphs:
-        seen: dict[int, int] = {}
-
-        def pack(tensor: Tensor, seen: dict[int, int] = seen) -> Tensor:
-            storage = tensor.untyped_storage()
-            if storage.data_ptr() not in own:
-                seen[storage.data_ptr()] = storage.nbytes()
-            return tensor.detach()  # a tensor that its own graph keeps alive would never be freed
-
         game.begin(0)
-        with saved_tensors_hooks(pack, lambda tensor: tensor):
-            build()
-        largest = max(largest, sum(seen.values()))
+        largest = max(largest, graph_bytes(build, own))
     return largest / clips
 
 
@@ -76,13 +62,3 @@ def take(game: MinimaxGame, direction: Direction, again: bool) -> None:
     for player in (game.discriminator, game.generator):
         loss = player.loss(0, 0, again)
         held += torch.autograd.grad(loss, player.parameters, materialize_grads=True)
-
-
-def release(*nets: torch.nn.Module) -> None:
-    """Forgets the batch statistics that a measurement left behind."""
-    for net in nets:
-        for layer in net.modules():
-            if getattr(layer, "pending_count", 0):
-                layer.pending_count = 0  # type: ignore[assignment]
-                for name in ("pending_mean", "pending_var"):
-                    layer.get_buffer(name).zero_()

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from gadkit import ConfigError, Critic, Noise, Penalty
+from gadkit import ConfigError, Critic, Noise, Penalty, Scheduled
 
 _CLIP_DIMS = (1, 2, 3, 4)
 #: The discriminator's output has 8 significant bits in bf16: smaller perturbations drown in its rounding.
@@ -35,7 +35,7 @@ class R1(Penalty):
         gamma: Weight. It grows with the number of pixels a clip: about .0002 times that, over the batch size.
     """
 
-    def __init__(self, *, gamma: Annotated[float, Field(ge=0)] = 1.0) -> None:
+    def __init__(self, *, gamma: Annotated[Scheduled, Field(ge=0)] = 1.0) -> None:
         self.gamma = gamma
 
     def __call__(self, critic: Critic, real: Tensor, fake: Tensor, noise: Noise) -> Tensor:
@@ -51,7 +51,7 @@ class R1R2(Penalty):
         gamma: Weight. It grows with the number of pixels a clip: about .0002 times that, over the batch size.
     """
 
-    def __init__(self, *, gamma: Annotated[float, Field(ge=0)] = 1.0) -> None:
+    def __init__(self, *, gamma: Annotated[Scheduled, Field(ge=0)] = 1.0) -> None:
         self.gamma = gamma
 
     def __call__(self, critic: Critic, real: Tensor, fake: Tensor, noise: Noise) -> Tensor:
@@ -80,7 +80,7 @@ class ApproximateR1R2(Penalty):
     double_backward = False
 
     def __init__(
-        self, *, gamma: Annotated[float, Field(ge=0)] = 1.0, sigma: Annotated[float, Field(gt=0)] = 0.1
+        self, *, gamma: Annotated[Scheduled, Field(ge=0)] = 1.0, sigma: Annotated[float, Field(gt=0)] = 0.1
     ) -> None:
         self.gamma = gamma
         self.sigma = sigma
@@ -127,7 +127,7 @@ class WassersteinGradient(Penalty):
         weight: lambda of the paper.
     """
 
-    def __init__(self, *, weight: Annotated[float, Field(ge=0)] = 10.0) -> None:
+    def __init__(self, *, weight: Annotated[Scheduled, Field(ge=0)] = 10.0) -> None:
         self.weight = weight
 
     def __call__(self, critic: Critic, real: Tensor, fake: Tensor, noise: Noise) -> Tensor:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated, Any
 
 import torch
 from pydantic import Field
 from torch import nn
 
-from gadkit import ConfigError, Footprint, Session, Trainer
-from gadkit.engine import Average, Cut, GroupedBatchNorm, commit_statistics, group_batchnorm, statistics_groups
+from gadkit import ConfigError, Footprint, Scheduled, Session, Trainer
+from gadkit.engine import Average, Cut, commit_statistics, cut_batch, make_ready, passing, statistics_groups
 from gadkit_plugins.minimax.game import MinimaxGame
-from gadkit_plugins.minimax.memory import activations, parameters, release, take
+from gadkit_plugins.minimax.memory import activations, parameters, take
 from gadkit_plugins.minimax.twice import differentiate_twice, refused
 
-Rate = Annotated[float, Field(gt=0)]
-Beta = Annotated[float, Field(ge=0, lt=1)]
+Rate = Annotated[Scheduled, Field(gt=0)]
+Beta = Annotated[Scheduled, Field(ge=0, lt=1)]
 
 
 class MinimaxTrainer(Trainer):
@@ -37,7 +35,7 @@ class MinimaxTrainer(Trainer):
     """
 
     needs = ("generator", "assembler", "discriminator", "loss", "direction")
-    takes = ("penalty",)
+    takes = ("penalty", "augmentation")
 
     def __init__(
         self,
@@ -53,8 +51,10 @@ class MinimaxTrainer(Trainer):
     ) -> None:
         self.batch_size = batch_size
         self.accumulate = accumulate
-        self.rates = {"generator": generator_lr, "discriminator": discriminator_lr}
-        self.betas = {"generator": generator_betas, "discriminator": discriminator_betas}
+        self.generator_lr = generator_lr
+        self.discriminator_lr = discriminator_lr
+        self.generator_betas = generator_betas
+        self.discriminator_betas = discriminator_betas
         self.ema = ema
         self.norm_group = norm_group
         self.regroups = norm_group is None
@@ -69,7 +69,7 @@ class MinimaxTrainer(Trainer):
 
     def footprint(self, session: Session) -> Footprint:
         """An estimate from the graphs of two clips; see `gadkit.Trainer.footprint`."""
-        with _passing(session):
+        with passing(session.engine, lambda: _nets(session)):
             game = self.prepare(session, clips=2)
             differentiate_twice(game, session)
             return Footprint(
@@ -87,29 +87,18 @@ class MinimaxTrainer(Trainer):
 
     def rehearse(self, session: Session, accumulate: int) -> None:
         """See `gadkit.Trainer.rehearse`."""
-        with _passing(session):
+        with passing(session.engine, lambda: _nets(session)):
             game = self.prepare(session, clips=self.batch_size // (session.engine.world * accumulate))
             take(game, session.direction, again=accumulate == 1)
 
     def prepare(self, session: Session, clips: int | None = None) -> MinimaxGame:
         """Moves the nets to the device and binds the game; with `clips`, one of that few clips, to measure it."""
         engine = session.engine
-        parts = engine.world * self.accumulate
-        if self.batch_size % parts:
-            raise ConfigError(
-                f"trainer.batch_size: found {self.batch_size}, expected a multiple of {parts} "
-                f"(processes: {engine.world}, micro-batches of each: {self.accumulate})."
-            )
-        cut = Cut(batch_size=self.batch_size, world=engine.world, rank=engine.rank, pieces=self.accumulate)
+        cut = cut_batch(engine, self.batch_size, self.accumulate)
         own = cut.micro_batch
         if clips is not None:
             cut = Cut(batch_size=clips, world=1, rank=0, pieces=1)
-        nets: list[nn.Module] = [session.generator, session.assembler, session.discriminator]
-        for net in nets:
-            group_batchnorm(net)
-            engine.place(net)
-            net.train()
-        normalised = [layer for net in nets for layer in net.modules() if isinstance(layer, GroupedBatchNorm)]
+        normalised = make_ready(engine, _nets(session))
         if normalised:
             self.group, groups = statistics_groups(self.batch_size, self.norm_group, own)
             for layer in normalised:
@@ -122,18 +111,15 @@ class MinimaxTrainer(Trainer):
         if not parameters:
             raise ConfigError(f"{player}: has no parameters, so there is nothing to train.")
         fused = parameters[0].device.type in {"cpu", "cuda"}
-        return torch.optim.Adam(parameters, lr=self.rates[player], betas=self.betas[player], fused=fused)
+        return torch.optim.Adam(parameters, **self.adam(player), fused=fused)
+
+    def adam(self, player: str) -> dict[str, Any]:
+        """Adam's rate and decay rates for a player, at the step that the trainer is at."""
+        return {"lr": getattr(self, f"{player}_lr"), "betas": getattr(self, f"{player}_betas")}
 
 
-@contextmanager
-def _passing(session: Session) -> Iterator[None]:
-    """A block that computes with the nets and leaves neither batch statistics behind nor a trace in random numbers."""
-    device = session.engine.device
-    try:
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            yield
-    finally:
-        release(session.generator, session.assembler, session.discriminator)
+def _nets(session: Session) -> list[nn.Module]:
+    return [session.generator, session.assembler, session.discriminator]
 
 
 class MinimaxTraining:
@@ -158,12 +144,21 @@ class MinimaxTraining:
 
     def advance(self, step: int) -> None:
         """One training step: the players' updates, then what follows from them."""
+        self._settle()
         self.game.begin(step)
         with refused(self._session):
             self._session.direction.step(self.game)
         for net in self.nets.values():
             commit_statistics(net, self._session.engine)
+        self.game.end()
         self.average.update((step + 1) * self._trainer.batch_size, self._trainer.batch_size)
+
+    def _settle(self) -> None:
+        """Sets both optimisers to the trainer's settings, which may be others in every step."""
+        for name, player in (("generator", self.game.generator), ("discriminator", self.game.discriminator)):
+            for group in player.optimiser.param_groups:
+                group.update(self._trainer.adam(name))
+            player.rate *= self._session.attempt.rate
 
     def read(self) -> dict[str, float]:
         """See `gadkit.Training.read`."""
@@ -175,6 +170,7 @@ class MinimaxTraining:
             "generator": self.game.generator.state_dict(),
             "discriminator": self.game.discriminator.state_dict(),
             "direction": self._session.direction.state_dict(),
+            "augmentation": self.game.augmenter.state_dict(),
             "meter": self.game.meter.state_dict(self._session.engine),
         }
 
@@ -182,6 +178,7 @@ class MinimaxTraining:
         """See `gadkit.Training.load`."""
         for name, player in (("generator", self.game.generator), ("discriminator", self.game.discriminator)):
             player.load_state_dict(state[name])
-            player.rate = self._trainer.rates[name] * self._session.attempt.rate
+        self._settle()
         self._session.direction.load_state_dict(state["direction"])
+        self.game.augmenter.load_state_dict(state.get("augmentation", {}))  # checkpoints of old have none
         self.game.meter.load_state_dict(state["meter"], self._session.engine)

@@ -33,4 +33,28 @@ def gadkit_recipes() -> list[Component]:
             target="gadkit_plugins.recipes:article.toml",
             source="Gradient-based Adversarial Direction (GAD)",
         ),
+        Component(
+            name="mocogan",
+            summary="one content and a recurrent motion, judged as frames and as clips; 64x64, 16 frames",
+            target="gadkit_plugins.recipes:mocogan.toml",
+            source="Tulyakov et al. 2018, arXiv:1707.04993",
+        ),
+        Component(
+            name="lstm",
+            summary="the dcgan recipe with an LSTM over the frames; 64x64, 16 frames",
+            target="gadkit_plugins.recipes:lstm.toml",
+            source="Hochreiter & Schmidhuber 1997; Tulyakov et al. 2018, arXiv:1707.04993",
+        ),
+        Component(
+            name="transformer",
+            summary="the dcgan recipe with a causal transformer over the frames; 64x64, 16 frames",
+            target="gadkit_plugins.recipes:transformer.toml",
+            source="Vaswani et al. 2017, arXiv:1706.03762",
+        ),
+        Component(
+            name="vae",
+            summary="a variational autoencoder on dcgan's nets; 64x64, 16 frames",
+            target="gadkit_plugins.recipes:vae.toml",
+            source="Kingma & Welling 2014, arXiv:1312.6114",
+        ),
     ]
