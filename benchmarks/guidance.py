@@ -4,12 +4,12 @@
         [--directions alternating,fresh=true optimistic] [--refine steps=10 steps=10,weight=10,rate=0.01]
         [--clips 256] [--resolution 32]
 
-Trains the recipe `gad` on DATA once for every direction and seed, for equal wall-clock time: the directions of a seed
-run at the same time, on one thread each, so that whatever else the machine does meets them alike. A fifth of the videos
-is held out. Each run is then sampled as it is and refined, and measured: the Fréchet video distance to the training
-clips with its floor and its spread over resamplings, precision, recall, density and coverage, and how much nearer than
-held-out videos the samples lie to training videos. Results stay in the runs' folders `evaluations/`; what is there
-already is not made again.
+Trains DCGAN's nets with RpGAN+R1+R2 on DATA once for every direction and seed, for equal wall-clock time: the
+directions of a seed run at the same time, on one thread each, so that whatever else the machine does meets them alike.
+A fifth of the videos is held out. Each run is then sampled as it is and refined, and measured: the Fréchet video
+distance to the training clips with its floor and its spread over resamplings, precision, recall, density and coverage,
+and how much nearer than held-out videos the samples lie to training videos. Results stay in the runs' folders
+`evaluations/`; what is there already is not made again.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def train(args: argparse.Namespace, direction: str, seed: int) -> Path:
         "trainer.ema=2000",
         *(f"direction.{setting}" for setting in own),
     ]
-    command = [sys.executable, "-m", "gadkit", "train", "--recipe", "gad", "--data", args.data, "--resolution", side]
+    command = [sys.executable, "-m", "gadkit", "train", "--recipe", "dcgan", "--data", args.data, "--resolution", side]
+    command += ["--loss", "rpgan", "--penalty", "r1r2", "--refiner", "proximal"]
     command += ["--direction", name, "--seed", seed, "--held-out", HELD_OUT, "--steps", 10**6, "--out", out]
     command += ["--sample-every", 1000, "--checkpoint-every", 2000]
     command += [word for text in (*settings, *args.set) for word in ("--set", text)]

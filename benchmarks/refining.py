@@ -32,9 +32,9 @@ from gadkit.runs.refining import RefinedAssembler, choose_refinement
 
 
 def model(options: argparse.Namespace) -> Model:
-    """The recipe's nets, untrained."""
+    """DCGAN's nets, untrained."""
     size = (options.side, options.side)
-    config = training.resolve_config(get_registry(), None, "gad", {"frames": options.frames}, {}, (), size)
+    config = training.resolve_config(get_registry(), None, "dcgan", {"frames": options.frames}, {}, (), size)
     video = VideoSpec(height=options.side, width=options.side, frames=options.frames, fps=25.0)
     made = {kind: config.parts[kind] for kind in ("generator", "assembler", "discriminator")}
     with seeded(Key.of(0)):

@@ -1,0 +1,162 @@
+"""The article's comparison, made fairly: tuned alike, frozen, and measured on clips that nobody tuned on.
+
+    python benchmarks/rivals.py tune --data CLIPS --out DIR [--minutes 4] [--jobs 2]
+    python benchmarks/rivals.py final --data CLIPS --out DIR [--minutes 10] [--seeds 100 101 102] [--jobs 2]
+    python benchmarks/rivals.py ablate --data CLIPS --out DIR [--minutes 10] [--seeds 100 101 102] [--jobs 2]
+
+Videos of 16 frames at 32x32 (`--resolution`). Three parts of ten of the videos are kept for the end, by a hash of
+their names, or of what `--group` finds in them. `tune` trains on the others alone: every recipe has the same number of
+trials (`TRIALS`), with one seed and for equal time, and the settings of the trial with the least distance to a fifth
+of these others, which it was not trained on, are kept in DIR/tuned.json. `final` trains with these and with seeds that
+no trial had, and measures against the part that was kept for the end; another set of clips takes the same settings
+(`--tuned DIR/tuned.json`). `ablate` exchanges one part of `gad` at a time.
+
+Everything is `gadkit compare`, so whatever is cut off goes on with the same line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import gadkit
+from gadkit.comparison.compare import Comparison
+from gadkit.data.labels import held_out
+
+#: The part of the videos that is kept for the end, and the part of the others that trials are measured against.
+KEPT, JUDGING = 0.3, 0.2
+
+_RATES = "trainer.generator_lr={0},trainer.discriminator_lr={0}"
+
+#: The trials of each recipe: what each sets.
+TRIALS: dict[str, list[str]] = {
+    "article": ["", *(f"{_RATES.format(rate)},trainer.batch_size=16" for rate in (2e-4, 1e-4, 5e-4))],
+    "dcgan": [f"{_RATES.format(rate)},penalty.gamma={gamma}" for rate in (5e-4, 2e-4) for gamma in (0.5, 2)],
+    "mocogan": [f"{_RATES.format(rate)},trainer.ema={half}" for rate in (2e-4, 4e-4) for half in (500, 2000)],
+    "lstm": [f"{_RATES.format(rate)},penalty.gamma={gamma}" for rate in (5e-4, 2e-4) for gamma in (0.5, 2)],
+    "transformer": [f"{_RATES.format(rate)},penalty.gamma={gamma}" for rate in (5e-4, 2e-4) for gamma in (0.5, 2)],
+    "vae": [f"trainer.generator_lr={rate},trainer.beta={beta}" for rate in (1e-3, 5e-4) for beta in (20, 40)],
+    "gad": [f"{_RATES.format(rate)},penalty.gamma={gamma}" for rate in (5e-4, 1e-3) for gamma in (0.2, 0.5)],
+}
+
+#: What an ablation of `gad` exchanges, one at a time.
+EXCHANGED: dict[str, str] = {
+    "gad": "",
+    "loss": "loss=nonsaturating",
+    "penalty": "penalty=r1",
+    "direction": "direction=alternating",
+    "assembler": "assembler=independent",
+    "nets": "generator=dcgan,discriminator=dcgan-clip",
+    "refiner": "refiner=proximal",
+    "augmentation": "augmentation=none",
+}
+
+
+def development(args: argparse.Namespace) -> Path:
+    """A folder with copies of the videos that are not kept for the end."""
+    part: Path = args.out / "development"
+    part.mkdir(parents=True, exist_ok=True)
+    videos = sorted(path for path in args.data.iterdir() if path.suffix in {".mp4", ".webm", ".gif"})
+    kept = held_out([video.name for video in videos], [{}] * len(videos), args.group, KEPT)
+    for video, out in zip(videos, kept, strict=True):
+        if not out and not (part / video.name).exists():
+            shutil.copy2(video, part / video.name)
+    return part
+
+
+def entry(name: str, base: str, settings: str) -> str:
+    """How `gadkit compare` names a variant."""
+    return ",".join(filter(None, (f"{name}={base}", settings)))
+
+
+def compare(args: argparse.Namespace, stage: str, entries: list[str], **how: Any) -> Comparison:
+    """One comparison, with what all stages share."""
+    found = gadkit.compare(
+        *entries,
+        out=args.out / stage,
+        minutes=args.minutes,
+        resolution=args.resolution,
+        frames=16,
+        clips=args.clips,
+        jobs=args.jobs,
+        set=[f"clips.group={args.group}"],
+        tell=lambda text: print(text, flush=True),
+        **how,
+    )
+    print((found.path / "table.md").read_text())
+    return found
+
+
+def tune(args: argparse.Namespace) -> None:
+    """Every trial, and DIR/tuned.json: the settings of the best one of each recipe."""
+    entries = [
+        entry(f"{name}-{number}", name, settings)
+        for name, trials in TRIALS.items()
+        for number, settings in enumerate(trials)
+    ]
+    found = compare(
+        args,
+        "trials",
+        entries,
+        data=development(args),
+        seeds=(0,),
+        held_out=JUDGING,
+        metrics=["fvd"],
+        curve=0,
+        videos=4,
+    )
+    look, ranking = found.rankings[0]
+    distances = {row.name: spread.mean for row in found.rows if (spread := row.value(look, ranking.value)) is not None}
+    best: dict[str, str] = {}
+    for name, trials in TRIALS.items():
+        own = {number: distances.get(f"{name}-{number}", math.inf) for number in range(len(trials))}
+        chosen = min(own, key=lambda number: own[number])
+        best[name] = trials[chosen]
+        print(f"{name}: {', '.join(f'{value:.0f}' for value in own.values())}; kept {trials[chosen] or 'as it comes'}")
+    (args.out / "tuned.json").write_text(json.dumps(best, indent=1))
+
+
+def final(args: argparse.Namespace) -> None:
+    """What was kept, with seeds that no trial had, measured against clips that no trial saw, in two networks."""
+    tuned = json.loads(args.tuned.read_text())
+    entries = [entry(name, name, settings) for name, settings in tuned.items()]
+    compare(args, "final", entries, data=args.data, seeds=args.seeds, held_out=KEPT, features=args.features)
+
+
+def ablate(args: argparse.Namespace) -> None:
+    """`gad` as it was kept, and with one part exchanged at a time."""
+    kept = json.loads(args.tuned.read_text())["gad"]
+    entries = []
+    for name, exchanged in EXCHANGED.items():
+        part = exchanged.partition("=")[0]
+        settings = ",".join(each for each in kept.split(",") if not each.startswith(f"{part}.") or part == "penalty")
+        entries.append(entry(name, "gad", ",".join(filter(None, (exchanged, settings)))))
+    compare(args, "ablation", entries, data=args.data, seeds=args.seeds, held_out=KEPT, features=args.features)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("stage", choices=["tune", "final", "ablate"])
+    parser.add_argument("--data", type=Path, required=True, help="a folder of videos")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--tuned", type=Path, help="what `tune` kept; by default DIR/tuned.json")
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[100, 101, 102])
+    parser.add_argument("--resolution", type=int, default=32)
+    parser.add_argument("--group", default="file", help="what is kept as a whole; see `gadkit train --group`")
+    parser.add_argument("--clips", type=int)
+    parser.add_argument("--features", nargs="+", default=["i3d", "random-r3d"])
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at once, each on its share of the cores")
+    args = parser.parse_args()
+    args.tuned = args.tuned or args.out / "tuned.json"
+    args.minutes = args.minutes or (4 if args.stage == "tune" else 10)
+    args.clips = args.clips or (192 if args.stage == "tune" else 512)
+    {"tune": tune, "final": final, "ablate": ablate}[args.stage](args)
+
+
+if __name__ == "__main__":
+    main()
