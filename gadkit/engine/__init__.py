@@ -3,6 +3,7 @@
 Public: a trainer plugin may import the names of this package.
 """
 
+from gadkit.engine.adversary import Adversary
 from gadkit.engine.augmenting import Augmenter
 from gadkit.engine.averages import Average, Meter
 from gadkit.engine.batches import Batch, Batches, Cut
@@ -17,6 +18,7 @@ from gadkit.engine.preparing import cut_batch, graph_bytes, make_ready, passing
 from gadkit.engine.watch import Finding, Watch
 
 __all__ = [
+    "Adversary",
     "Augmenter",
     "Average",
     "Batch",

@@ -170,7 +170,7 @@ class MinimaxTraining:
             "generator": self.game.generator.state_dict(),
             "discriminator": self.game.discriminator.state_dict(),
             "direction": self._session.direction.state_dict(),
-            "augmentation": self.game.augmenter.state_dict(),
+            "augmentation": self.game.adversary.augmenter.state_dict(),
             "meter": self.game.meter.state_dict(self._session.engine),
         }
 
@@ -180,5 +180,5 @@ class MinimaxTraining:
             player.load_state_dict(state[name])
         self._settle()
         self._session.direction.load_state_dict(state["direction"])
-        self.game.augmenter.load_state_dict(state.get("augmentation", {}))  # checkpoints of old have none
+        self.game.adversary.augmenter.load_state_dict(state.get("augmentation", {}))  # checkpoints of old have none
         self.game.meter.load_state_dict(state["meter"], self._session.engine)

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gadkit import ConfigError, Noise, Session
-from gadkit.engine import Batch, Batches, BoundPlayer, Cut, Meter
-from gadkit_plugins.vae.adversary import Adversary
+from gadkit.engine import Adversary, Batch, Batches, BoundPlayer, Cut, Meter
 from gadkit_plugins.vae.encoder import Encoder
 from gadkit_plugins.vae.objective import Likelihood, active, cost
 from gadkit_plugins.vae.posterior import Divergence
@@ -89,7 +88,7 @@ class Autoencoder:
         self.adversary: Adversary | None = None
         self.discriminator: BoundPlayer | None = None
         if weights().adversarial:
-            self.adversary = Adversary(session, cut.batch_size, self.meter, self._see_loss)
+            self.adversary = _adversary(session, cut.batch_size, self.meter, self._see_loss)
             judging = list(session.discriminator.parameters())
             self.discriminator = BoundPlayer(
                 judging,
@@ -114,7 +113,7 @@ class Autoencoder:
         self._batches.begin(step, self._session.key)
         self._kept = None
         if self.adversary is not None:
-            self.adversary.augmenter.begin()
+            self.adversary.begin()
 
     @property
     def players(self) -> dict[str, BoundPlayer]:
@@ -151,7 +150,7 @@ class Autoencoder:
         rebuilt = self._render(batch, posterior.noise(batch.noise.fold("codes")))
         shown = rebuilt
         if self.adversary is not None:
-            shown = self.adversary.shown(batch, rebuilt, self._render(batch, batch.noise.fold("prior")))
+            shown = _shown(batch, rebuilt, self._render(batch, batch.noise.fold("prior")))
         return _Made(batch, rebuilt, posterior.divergences(), shown)
 
     def _render(self, batch: Batch, noise: Noise) -> Tensor:
@@ -174,7 +173,8 @@ class Autoencoder:
         else:
             with torch.no_grad():
                 made = self._make(piece)
-        return self.adversary.discriminator(made.batch, made.shown)
+        critic = self.adversary.critic(made.batch, (draw, piece))
+        return self.adversary.discriminator_loss(critic, made.batch, made.shown.detach())
 
     def _generator_loss(self, draw: int, piece: int, again: bool) -> Tensor:
         """The loss in nats a number: -log p(clip | draws) and beta times the cost of the draws, over the numbers of a
@@ -187,7 +187,10 @@ class Autoencoder:
         loss = reconstruction + weights.beta / numbers * divergence
         self._measure(made, reconstruction, numbers)
         if self.adversary is not None:
-            loss = loss + weights.adversarial * self.adversary.generator(made.batch, made.shown)
+            critic = self.adversary.critic(made.batch, (draw, piece))
+            self.adversary.judge_real(critic, made.batch)
+            told = self.adversary.generator_loss(critic, made.batch, made.shown, "loss/adversarial")
+            loss = loss + weights.adversarial * told
         self._see_loss("loss/generator", loss)
         return loss
 
@@ -215,3 +218,23 @@ class Autoencoder:
         if watch is not None:
             name = "generator" if player is self.generator else "discriminator"
             self.meter.add(f"gradient/{name}", watch.gradients(player.parameters, gradients))
+
+
+def _adversary(session: Session, batch_size: int, meter: Meter, see_loss: Callable[[str, Tensor], None]) -> Adversary:
+    """The discriminator of a VAE-GAN, by the loss and penalty of the run."""
+    if "loss" not in session.parts:
+        raise ConfigError(
+            "loss.use: found none, but with trainer.adversarial above 0 trainer 'vae' needs a loss for its "
+            "discriminator: name one, such as nonsaturating, or set trainer.adversarial to 0."
+        )
+    parts = session.discriminator, session.loss, session.penalty, session.augmentation
+    return Adversary(session.engine, *parts, batch_size, meter, see_loss)
+
+
+def _shown(batch: Batch, rebuilt: Tensor, sampled: Tensor) -> Tensor:
+    """The generated clips that are judged: reconstructions of even numbers in the run, and samples of odd ones.
+
+    So each real clip is judged once, and a penalty sees as many generated clips as real ones.
+    """
+    odd = (batch.noise.samples % 2 == 1).to(rebuilt.device)
+    return torch.where(odd[:, None, None, None, None], sampled, rebuilt)
