@@ -40,7 +40,11 @@ TRIALS: dict[str, list[str]] = {
     "lstm": [f"{_RATES.format(rate)},penalty.gamma={gamma}" for rate in (5e-4, 2e-4) for gamma in (0.5, 2)],
     "transformer": [f"{_RATES.format(rate)},penalty.gamma={gamma}" for rate in (5e-4, 2e-4) for gamma in (0.5, 2)],
     "vae": [f"trainer.generator_lr={rate},trainer.beta={beta}" for rate in (1e-3, 5e-4) for beta in (20, 40)],
-    "gad": [f"{_RATES.format(rate)},penalty.gamma={gamma}" for rate in (5e-4, 1e-3) for gamma in (0.2, 0.5)],
+    "gad": [
+        f"{_RATES.format(rate)},penalty.gamma=0.5,trainer.batch_size={batch}"
+        for rate in (5e-4, 1e-3)
+        for batch in (16, 32)
+    ],
 }
 
 #: What an ablation of `gad` exchanges, one at a time.
