@@ -15,6 +15,7 @@ from gadkit.engine.judging import BoundCritic, judge, total
 from gadkit.engine.optimisers import laid_out_like, load_optimiser_state, optimiser_state
 from gadkit.engine.players import BoundPlayer
 from gadkit.engine.preparing import cut_batch, graph_bytes, make_ready, passing
+from gadkit.engine.twice import refused
 from gadkit.engine.watch import Finding, Watch
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "make_ready",
     "optimiser_state",
     "passing",
+    "refused",
     "statistics_groups",
     "total",
 ]

@@ -132,6 +132,9 @@ def make_plan(
             provider = f"{part.entry.distribution} {part.entry.version}".strip() or "this process"
             plan.parts.append((kind, part.entry.component.name, provider, size))
     trainer = parts["trainer"]
+    unused = [f"{kind} {part.entry.component.name!r}" for kind, part in config.parts.items() if kind not in parts]
+    if unused := [text for text in unused if not text.startswith("refiner ")]:  # which is the samples' own
+        plan.warnings.append(f"{', '.join(unused)}: not used by {_name(config, 'trainer')}.")
     classes = f", {len(store.classes)} classes" if store.classes else ""
     shape, rate = f"{video.width}×{video.height}", f"{video.fps:g} Hz"
     processes = f"{engine.world} process{'es' * (engine.world > 1)}"

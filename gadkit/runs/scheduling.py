@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from torch import nn
+
 from gadkit.config import RunConfig
 from gadkit.errors import PluginError
 from gadkit.schedules import schedules_in, value_at
@@ -44,7 +46,7 @@ class Scheduling:
         """Sets every such setting to its value once `step` steps are made.
 
         So are the other nets of a component's class, which were built with its settings: the averaged ones that
-        samples are made with, and what `Session.another` gave.
+        samples are made with, and what `Session.another` gave, a net of the training or within one.
 
         Args:
             step: How many steps were made.
@@ -52,9 +54,12 @@ class Scheduling:
         """
         for kind, name, value in self._found:
             part, now = self._parts[kind], value_at(value, step, self._steps)
-            nets = (*training.nets.values(), *training.models.values())
-            for owner in (part, *(net for net in nets if type(net) is type(part))):
-                setattr(owner, name, now)
+            setattr(part, name, now)
+            if isinstance(part, nn.Module):
+                for net in (*training.nets.values(), *training.models.values()):
+                    for module in net.modules():
+                        if type(module) is type(part):
+                            setattr(module, name, now)
 
     def values(self, step: int) -> dict[str, float]:
         """What there is to log of a step: `setting/trainer.generator_lr` for the number `trainer.generator_lr`."""

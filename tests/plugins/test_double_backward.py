@@ -13,6 +13,7 @@ import gadkit
 from gadkit.engine import GroupedBatchNorm
 from gadkit_plugins.minimax import trainer as minimax
 from gadkit_plugins.minimax.trainer import MinimaxTrainer
+from gadkit_plugins.vae.trainer import VaeTrainer
 
 
 class Judge(gadkit.Discriminator):
@@ -169,6 +170,18 @@ def test_a_net_without_second_derivatives_is_refused(tmp_path, choices, who, net
     assert caught.match(what)
     assert sentence.count(". ") == 0
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_the_adversarial_term_of_an_autoencoder_is_told_too(tmp_path, monkeypatch, early):
+    """Before there is a run, and where nothing was measured before, with the steps."""
+    if not early:
+        monkeypatch.setattr(VaeTrainer, "footprint", lambda self, session: None)
+    choices = {"trainer": "vae", "direction": "none", "loss": "nonsaturating", "penalty": "r1", "batch_size": 4}
+    with pytest.raises(gadkit.ConfigError, match=BY_PENALTY) as caught:
+        small(tmp_path / "run", discriminator=Heads, set={"trainer.adversarial": 0.1}, **choices)
+    assert caught.match(r".*has none for fused attention \(discriminator\.over_time: nn\.MultiheadAttention\);")
+    assert early != (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("net", [Recurrent, ByMaths])

@@ -12,7 +12,7 @@ from synthetic import Squares
 from torch import nn
 
 import gadkit
-from gadkit import ConfigError, Dataset, Discriminator, Footage, Generator, RunError, Source
+from gadkit import ConfigError, Dataset, Discriminator, Footage, Generator, RunError, Scheduled, Source
 from gadkit.runs.folder import Run
 from gadkit.runs.health import Health
 from gadkit_plugins.vae.trainer import VaeTrainer
@@ -246,6 +246,18 @@ def test_a_run_that_was_stopped_goes_on_exactly(tmp_path, case):
     assert logged(tmp_path / "unbroken") == logged(tmp_path / "stopped")
 
 
+def test_a_scale_that_is_set_anew_counts_from_there_on(tmp_path):
+    run = tmp_path / "run"
+    train(run, precision="fp32")
+    optimal = float(weights(run)["training.scale"])
+    for number, scale in enumerate((0.25, "optimal"), 4):
+        with own_registry():
+            choices = {"resume": run, "dataset": Squares, "steps": number, "allow_changes": True}
+            gadkit.train(set={"trainer.scale": scale}, **choices)
+        found = float(weights(run)["training.scale"])
+        assert found == 0.25 if scale == 0.25 else found not in (0.25, optimal)
+
+
 def test_classes_reach_the_decoder(tmp_path):
     train(tmp_path / "run", labels="own", precision="fp32")
     model = gadkit.load(tmp_path / "run", device="cpu")
@@ -278,6 +290,39 @@ def test_with_an_adversarial_term_the_encoder_is_a_net_of_its_own_and_samples_ca
     assert model.sample().shape == model.sample(refine=0).shape
     line = logged(tmp_path / "run")[-1]
     assert {"loss/discriminator", "loss/adversarial", "penalty", "accuracy", "logits/real"} <= line.keys()
+
+
+class Dimmed(Discriminator):
+    """Looks through a dark glass, and notes how dark it was when features were asked for, which a trunk alone is.
+
+    Args:
+        dim: Times every pixel.
+        width: Features.
+    """
+
+    seen = ()
+
+    def __init__(self, video, *, dim: Scheduled = 1.0, width: int = 8) -> None:
+        super().__init__(video)
+        self.dim = dim
+        self.trunk = nn.Linear(video.frames * video.channels * video.height * video.width, width)
+        self.last = nn.Linear(width, 1)
+
+    def features(self, video, labels=None, times=None):
+        if video.shape[0] > 1:
+            type(self).seen += (self.dim,)
+        return self.trunk(self.dim * video.flatten(1))
+
+    def forward(self, video, labels=None, times=None):
+        return self.last(self.trunk(self.dim * video.flatten(1)))
+
+
+def test_the_encoder_follows_a_schedule_of_the_discriminators(tmp_path, monkeypatch):
+    """It holds a second net of its kind."""
+    monkeypatch.setattr(Dimmed, "seen", ())
+    settings = {"discriminator.dim": {"start": 1, "end": 0.2}, "trainer.adversarial": 0.1}
+    train(tmp_path / "run", discriminator=Dimmed, loss="hinge", steps=4, set=settings)
+    assert Dimmed.seen[-4:] == pytest.approx([1.0, 0.8, 0.6, 0.4])
 
 
 def test_an_adversarial_term_without_a_loss_is_refused(tmp_path):
@@ -333,3 +378,16 @@ def test_it_trains_samples_and_evaluates_from_the_command_line(tmp_path, monkeyp
     network = ("--features", "random-r3d", "--frames", 8, "--clips", 4, "--device", "cpu", "--metric", "fvd")
     done = gadkit_command("evaluate", tmp_path / "run", *network, "--json")
     assert done.code == 0, done.err
+
+
+def test_parts_that_nobody_uses_are_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    gadkit_command = CommandLine(monkeypatch, capsys)
+    choices = ["--trainer", "vae", "--direction", "optimistic", "--refiner", "none", "--dry-run"]
+    done = gadkit_command("train", "--resolution", 32, "--batch-size", 2, *choices, "--set", "generator.norm=none")
+    assert "loss 'nonsaturating', penalty 'r1', direction 'optimistic': not used by trainer 'vae'." in " ".join(
+        (done.out + done.err).split()
+    )
+    used = gadkit_command("train", "--resolution", 32, "--batch-size", 2, "--recipe", "vae", "--dry-run")
+    assert used.code == 0
+    assert "not used by" not in used.out + used.err

@@ -200,6 +200,21 @@ def test_features_of_another_shape_are_refused():
         Encoder(Tall(VIDEO), [latent().group])
 
 
+def test_the_frames_to_look_at_are_drawn_on_the_cpu_wherever_the_trunk_is():
+    class Choosing(Pixels):
+        def times(self, noise):
+            assert noise.device.type == "cpu"
+            return torch.tensor([[1, 4]])
+
+        def features(self, video, labels=None, times=None):
+            assert video.device == times.device == self.anchor.device
+            return video.flatten(1)
+
+    trunk = Choosing(VIDEO)
+    trunk.anchor = nn.Parameter(torch.zeros((), device="meta"))  # a device that every machine has
+    assert Encoder(trunk, [latent().group]).mean.in_features == 2 * 3 * 8 * 8
+
+
 def test_free_bits_have_no_gradient_and_the_rest_has_all_of_it():
     """Two minibatches of two clips; an entry's nats are the mean over its places and clips."""
     nats = torch.zeros(4, 3, 2, dtype=DOUBLE)
@@ -229,6 +244,8 @@ def test_the_active_share_counts_numbers_above_a_hundredth():
     nats = torch.tensor([[[0.0, 0.02]], [[0.5, 0.005]]], dtype=DOUBLE)
     more = torch.ones(2, 2, 1, dtype=DOUBLE)
     assert active([Divergence("a", nats, None), Divergence("b", more, None)]).item() == pytest.approx(6 / 8)
+    asked = torch.tensor([[True, False], [True, True]])
+    assert active([Divergence("a", nats, None), Divergence("b", more, asked)]).item() == pytest.approx(5 / 7)
 
 
 @pytest.mark.parametrize(

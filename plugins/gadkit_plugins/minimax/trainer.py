@@ -12,7 +12,7 @@ from gadkit import ConfigError, Footprint, Scheduled, Session, Trainer
 from gadkit.engine import Average, Cut, commit_statistics, cut_batch, make_ready, passing, statistics_groups
 from gadkit_plugins.minimax.game import MinimaxGame
 from gadkit_plugins.minimax.memory import activations, parameters, take
-from gadkit_plugins.minimax.twice import differentiate_twice, refused
+from gadkit_plugins.minimax.twice import asked, differentiate_twice
 
 Rate = Annotated[Scheduled, Field(gt=0)]
 Beta = Annotated[Scheduled, Field(ge=0, lt=1)]
@@ -146,7 +146,7 @@ class MinimaxTraining:
         """One training step: the players' updates, then what follows from them."""
         self._settle()
         self.game.begin(step)
-        with refused(self._session):
+        with asked(self._session):
             self._session.direction.step(self.game)
         for net in self.nets.values():
             commit_statistics(net, self._session.engine)

@@ -1,25 +1,16 @@
-"""Gradients of gradients: trying whether the nets have them, and saying what to do where they have none."""
+"""Gradients of gradients: trying once whether the nets have what the penalty and the direction will ask of them."""
 
 from __future__ import annotations
 
-import re
-import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from gadkit import ConfigError, Session
+from gadkit import Session
+from gadkit.engine import refused
 from gadkit_plugins.minimax.game import MinimaxGame
-
-#: How PyTorch says that something cannot be differentiated again, with the operation where it names one.
-_REFUSALS = re.compile(
-    r"derivative for '?(?:aten::)?(?P<operation>\w+)'? is not implemented"
-    r"|differentiate twice a function that was marked"
-)
-#: How compiled code says it, the second way where the strides of a gradient are not those that it was compiled for.
-_COMPILED = re.compile(r"does not currently support double backward|leaf Variable .* used in an in-place operation")
 
 
 def differentiate_twice(game: MinimaxGame, session: Session) -> None:
@@ -30,12 +21,12 @@ def differentiate_twice(game: MinimaxGame, session: Session) -> None:
     """
     penalty, direction = session.penalty, session.direction
     if penalty is not None and penalty.double_backward:
-        with refused(session, ["penalty"]):
+        with asked(session, ["penalty"]):
             game.begin(0)
             loss = game.discriminator.loss(0, 0, False)
             torch.autograd.grad(loss, game.discriminator.parameters, materialize_grads=True)
     if direction.needs_double_backward or direction.needs_one_graph:
-        with refused(session, ["direction"]):
+        with asked(session, ["direction"]):
             game.begin(0)
             mixed(game)
 
@@ -54,66 +45,15 @@ def mixed(game: MinimaxGame) -> list[Tensor]:
     return found
 
 
-@contextmanager
-def refused(session: Session, kinds: Sequence[str] = ("penalty", "direction")) -> Iterator[None]:
-    """A block in which PyTorch's refusal to differentiate something twice becomes an error that says what to do.
-
-    Args:
-        session: The parts.
-        kinds: Those that may be at work in the block.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        refusal = _REFUSALS.search(str(error))
-        compiled = _COMPILED.search(str(error)) is not None and _is_compiled(error)
-        asking = [kind for kind in kinds if _asks(session, kind)]
-        if not asking or not (refusal or compiled):
-            raise
-        raise _explain(session, asking, "" if refusal is None else refusal["operation"] or "", compiled) from error
-
-
-def _is_compiled(error: BaseException) -> bool:
-    """Whether an error comes out of what `torch.compile` made."""
-    return any("_aot_autograd" in frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__))
+def asked(session: Session, kinds: Sequence[str] = ("penalty", "direction")) -> AbstractContextManager[None]:
+    """A block in which parts of these kinds may differentiate gradients; see `gadkit.engine.refused`."""
+    asking = {
+        kind: f"{kind} {session.config.parts[kind].entry.component.name!r}" for kind in kinds if _asks(session, kind)
+    }
+    nets = ["discriminator"] if list(asking) == ["penalty"] else ["generator", "assembler", "discriminator"]
+    return refused(asking, {net: session.parts[net] for net in nets})
 
 
 def _asks(session: Session, kind: str) -> bool:
     part = session.parts.get(kind)
     return part is not None and bool(part.double_backward if kind == "penalty" else part.needs_double_backward)
-
-
-def _explain(session: Session, asking: Sequence[str], operation: str, compiled: bool) -> ConfigError:
-    """The error: who needs the second derivative, what has none, and the ways out, the cheapest first."""
-    names = [f"{kind} {session.config.parts[kind].entry.component.name!r}" for kind in asking]
-    verb = "needs" if len(names) == 1 else "need"
-    ways = ["--penalty approx-r1r2, which needs none"] if "penalty" in asking else []
-    ways += ["another --direction, such as alternating"] if "direction" in asking else []
-    if "rnn" in operation or "lstm" in operation or "gru" in operation:
-        what = "a fused recurrent layer" + _named(session, nn.RNNBase, asking)
-        ways.append(
-            "compute that layer inside torch.backends.cudnn.flags(enabled=False), or from cells such as nn.LSTMCell"
-        )
-    elif "attention" in operation:
-        what = "fused attention" + _named(session, nn.MultiheadAttention, asking)
-        ways.append("compute it inside torch.nn.attention.sdpa_kernel(SDPBackend.MATH)")
-    elif compiled:
-        what = "a compiled network"
-        ways.append("leave torch.compile away")
-    else:
-        what = f"the operation {operation}" if operation else "an operation"
-        ways.append("compute it by others that have one")
-    return ConfigError(
-        f"{' and '.join(names)} {verb} the derivative of a gradient through the nets, and PyTorch has none for {what}; "
-        f"choose {', or '.join(ways[:-1])}, or {ways[-1]}."
-    )
-
-
-def _named(session: Session, kind: type[nn.Module], asking: Sequence[str]) -> str:
-    """Where such layers are: `" (discriminator.memory, an LSTM)"`; empty where none is found by its class."""
-    nets = ["discriminator"] if list(asking) == ["penalty"] else ["generator", "assembler", "discriminator"]
-    for net in nets:
-        for name, layer in session.parts[net].named_modules():
-            if isinstance(layer, kind):
-                return f" ({net}.{name}: nn.{type(layer).__name__})"
-    return ""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from gadkit import ConfigError, Discriminator
+from gadkit import ConfigError, Discriminator, Noise
 from gadkit.engine import Engine
 from gadkit_plugins.vae.posterior import Group, Latent, Posterior, for_clips
 
@@ -67,7 +67,7 @@ def _features(trunk: Discriminator) -> int:
     """F, how many features a trunk gives of a clip; found by showing it one."""
     video = trunk.video
     noise, labels = for_clips(trunk, video, 1)
-    times = trunk.times(noise)
+    times = trunk.times(Noise(noise.key, noise.samples))  # on the CPU, as in training
     frames = video.frames if times is None else times.shape[1]
     clip = torch.zeros(1, frames, video.channels, video.height, video.width, dtype=noise.dtype, device=noise.device)
     training = trunk.training

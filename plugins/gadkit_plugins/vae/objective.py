@@ -65,6 +65,11 @@ class Likelihood:
             self.scale = (error.sqrt() if self._density == "gaussian" else error).clamp(min=_ROUNDING)
         self._errors.clear()
 
+    def resume(self, scale: Tensor) -> None:
+        """Goes on with the scale of a checkpoint where it is the optimal one; one that is set is what it is set to."""
+        if self._optimal:
+            self.scale = scale.to(self.scale)
+
 
 def cost(divergences: Sequence[Divergence], free: float, groups: int) -> Tensor:
     """What the draws of a clip cost, in nats a clip: their divergence, in which the first nats are free.
@@ -102,7 +107,7 @@ def cost(divergences: Sequence[Divergence], free: float, groups: int) -> Tensor:
 
 @torch.no_grad()
 def active(divergences: Sequence[Divergence], threshold: float = 0.01) -> Tensor:
-    """The share of all numbers that are drawn whose divergence is above `threshold` nats, a mean over clips.
+    """The share of all numbers that were drawn whose divergence is above `threshold` nats, over all clips.
 
     Args:
         divergences: Of every purpose.
@@ -111,5 +116,11 @@ def active(divergences: Sequence[Divergence], threshold: float = 0.01) -> Tensor
     Returns:
         A scalar in [0, 1]; near 0 the posterior has collapsed onto the prior, and the video depends on no clip.
     """
-    nats = torch.cat([divergence.nats.flatten(1) for divergence in divergences], dim=1)
-    return (nats > threshold).to(nats.dtype).mean()
+    found, drawn = [], []
+    for divergence in divergences:
+        took_part = torch.ones_like(divergence.nats)
+        if divergence.asked is not None:
+            took_part = took_part * divergence.asked.unsqueeze(-1)
+        found.append(((divergence.nats > threshold) * took_part).sum())
+        drawn.append(took_part.sum())
+    return torch.stack(found).sum() / torch.stack(drawn).sum().clamp(min=1)

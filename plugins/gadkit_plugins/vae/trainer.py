@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated, Any, Literal
 
 import torch
@@ -17,6 +18,7 @@ from gadkit.engine import (
     graph_bytes,
     make_ready,
     passing,
+    refused,
     statistics_groups,
 )
 from gadkit.randomness import seeded
@@ -113,6 +115,8 @@ class VaeTrainer(Trainer):
         nets = self.nets(session, encoder)
         with passing(session.engine, nets.values):
             autoencoder = self.prepare(session, encoder, clips=2)
+            with _differentiated_twice(session):
+                autoencoder.take(again=False)
             parameters = [parameter for net in nets.values() for parameter in net.parameters()]
             per_clip = max(graph_bytes(graph, parameters) for graph in autoencoder.graphs()) / 2
         whole = _bytes(*nets.values())
@@ -184,6 +188,15 @@ def _bytes(*nets: nn.Module) -> int:
     return sum(parameter.numel() * parameter.element_size() for net in nets for parameter in net.parameters())
 
 
+def _differentiated_twice(session: Session) -> AbstractContextManager[None]:
+    """A block in which the penalty of the adversarial term may differentiate a gradient."""
+    penalty = session.penalty
+    if penalty is None or not penalty.double_backward:
+        return nullcontext()
+    name = session.config.parts["penalty"].entry.component.name
+    return refused({"penalty": f"penalty {name!r}"}, {"discriminator": session.discriminator})
+
+
 class VaeTraining:
     """The state of a training: the nets, the averaged generator, and what is not logged yet.
 
@@ -207,7 +220,8 @@ class VaeTraining:
             for group in player.optimiser.param_groups:
                 group.update(self._trainer.adam(name))
             player.rate *= self._session.attempt.rate
-        self.autoencoder.step(step)
+        with _differentiated_twice(self._session):
+            self.autoencoder.step(step)
         for net in self.nets.values():
             commit_statistics(net, self._session.engine)
         self.average.update((step + 1) * self._trainer.batch_size, self._trainer.batch_size)
@@ -230,8 +244,8 @@ class VaeTraining:
         """See `gadkit.Training.load`."""
         for name, player in self.autoencoder.players.items():
             player.load_state_dict(state["players"][name])
-        likelihood, adversary = self.autoencoder.likelihood, self.autoencoder.adversary
-        likelihood.scale = state["scale"].to(likelihood.scale)
+        self.autoencoder.likelihood.resume(state["scale"])
+        adversary = self.autoencoder.adversary
         if adversary is not None:
             adversary.augmenter.load_state_dict(state["augmentation"])
         self.autoencoder.meter.load_state_dict(state["meter"], self._session.engine)
