@@ -151,6 +151,10 @@ def _count(table: Mapping[str, Any], name: str, least: int, key: str) -> int:
 # --- in the values of settings ---------------------------------------------------------------------------------------
 
 
+#: How many places of a list are looked at for one that takes a schedule.
+_PLACES = 8
+
+
 class _Setting(Protocol):
     """What is asked of `gadkit.signature.Setting`."""
 
@@ -226,6 +230,11 @@ def _tree(annotation: Any, value: Any, key: str, setting: _Setting) -> Any:
         if is_scheduled(annotation):
             return Schedule.of(value, key)
         if {"start", "end"} & value.keys() and not _takes_tables(annotation):
+            if any(is_scheduled(_place(annotation, index)) for index in range(_PLACES)):
+                raise ConfigError(
+                    f"{key} takes schedules in its places, not in place of all of it; found {dict(value)!r:.200}, "
+                    f"expected {setting.expected}, of which some can be such tables."
+                )
             raise ConfigError(
                 f"{key} cannot change during a run; found {dict(value)!r:.200}, expected {setting.expected}."
             )

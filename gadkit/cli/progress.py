@@ -220,6 +220,8 @@ _SHOWN = {
     "logits/real": "D(real)",
     "logits/fake": "D(fake)",
     "penalty": "penalty",
+    "loss/reconstruction": "reconstruction",
+    "kl/total": "KL",
 }
 
 

@@ -39,7 +39,7 @@ def list_(as_json: _Json = False) -> None:
         try:
             parts = _parts(entry)
             documents.append({**record(entry), "parts": parts})
-            told = " · ".join(_bare(use) for kind, use in parts.items() if use != "none" and kind != "trainer")
+            told = " · ".join(_bare(use) for use in parts.values() if use != "none")
         except GadkitError as error:  # a broken recipe costs only itself
             documents.append({**record(entry), "parts": {}, "failure": str(error)})
             told = f"failed: {error}"

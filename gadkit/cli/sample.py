@@ -12,6 +12,8 @@ from gadkit.cli.refining import Name, Steps, refinement_of
 from gadkit.words import printable
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from gadkit.runs.sampling import Variation
 
 _HOW = "Variation"
@@ -108,7 +110,10 @@ def sample(
     frames = videos.usual if length is None else length
     rate = model.video.fps if fps is None else fps
     if grid or class_grid or num == 1:
-        write_video(out, videos.grid(frames), rate, length=frames)
+        pieces = videos.grid(frames)
+        if len(videos) > 1 and out.suffix.lower() == ".png":
+            pieces = map(_with_bar, pieces)
+        write_video(out, pieces, rate, length=frames)
         typer.echo(f"wrote {printable(str(out))}")
         if class_grid:
             names = [model.classes[number] for number in videos.classes]
@@ -119,3 +124,10 @@ def sample(
         path = out.with_name(f"{out.stem}-{begin + index:0{len(str(begin + num - 1))}d}{out.suffix}")
         write_video(path, videos[index].grid(frames), rate, length=frames)
         typer.echo(f"wrote {printable(str(path))}")
+
+
+def _with_bar(frames: np.ndarray) -> np.ndarray:
+    """Frames `(n, H, W, C)` with a grey bar at their right, which parts the grids of a strip."""
+    import numpy as np
+
+    return np.pad(frames, ((0, 0), (0, 0), (0, 4), (0, 0)), constant_values=128)

@@ -257,13 +257,14 @@ def rank(rows: Sequence[Row], look: Look) -> Ranking | None:
     seeds = count_text(min(counts), "seed") if len(counts) == 1 else f"{min(counts)} to {max(counts)} seeds"
     if apart:
         sentence = (
-            f"{told}: first by more than the spread over {seeds} (a lead of {lead}, standard deviations of {both})."
+            f"{told}: first by more than the spread over {seeds} (a lead of {lead}, both standard deviations "
+            f"together {both})."
         )
     else:
         near = [each for each in others if not _apart(mine, there[each], sign)]
         sentence = (
             f"{told}; the spread over {seeds} does not tell {first} apart from {' and '.join(near)} (a lead of {lead}, "
-            f"standard deviations of {both})."
+            f"both standard deviations together {both})."
         )
     return Ranking(value=name, less_floor=floor, order=tuple(order), apart=apart, sentence=sentence)
 

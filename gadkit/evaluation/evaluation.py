@@ -110,16 +110,18 @@ class Evaluation:
         settings, warnings = self.protocol.settings, []
         for side, subject in subjects.items():
             count = len(clips[side])
+            wanted = settings.clips if side == "generated" else settings.real_clips
             needed = max(measure.cls.fewest for measure in self.measures) * (2 if settings.resamplings else 1)
             if count < needed:
                 halves = " for halves" if settings.resamplings else ""
                 once = ", or take the number once of all with --resamplings 0" if halves else ""
+                fresh = "give more videos, or shorter clips with --frames"
+                more = fresh if count < wanted else "take more with --clips"
                 raise DataError(
                     f"{subject.called}: found {count_text(count, 'clip')} of {settings.span} frames, but "
-                    f"{self._neediest()} needs {needed:,} of each side{halves}; give more videos, or shorter clips "
-                    f"with --frames{once}."
+                    f"{self._neediest()} needs {needed:,} of each side{halves}; "
+                    f"{more}{once}."
                 )
-            wanted = settings.clips if side == "generated" else settings.real_clips
             may = settings.fewer == "both" or (settings.fewer == "real" and side != "generated")
             if count < wanted and not may:
                 raise DataError(

@@ -8,6 +8,7 @@ from importlib import metadata
 from typing import Any
 
 from gadkit.tables import flattened
+from gadkit.words import count_text
 
 #: What may differ between two results that are compared: what was judged, how videos are called, and what is told
 #: twice.
@@ -35,7 +36,7 @@ def one_line(manifest: Mapping[str, Any]) -> str:
         parts.append(f"{words} {precision}".strip())
     counts = f"{generated['clips']:,} clips of {generated['name']}"
     if (refined := generated.get("refined")) is not None:
-        counts += f" (refined by {refined['use'].removeprefix('gadkit:')}, {refined['steps']} steps)"
+        counts += f" (refined by {refined['use'].removeprefix('gadkit:')}, {count_text(refined['steps'], 'step')})"
     if (truncation := generated.get("truncation")) is not None:
         counts += f" (truncation {truncation:g})"
     if real is not None:

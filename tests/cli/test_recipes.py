@@ -32,10 +32,16 @@ def test_every_recipe_is_listed_with_its_parts(gadkit_command):
     assert {"article", "dcgan", "demo", "gad"} <= listed.keys()
     assert " · ".join(("residual", "walk", "sparse", "rpgan", "r1r2", "diffaugment", "optimistic")) in listed["gad"]
     assert "none" not in listed["article"]
+    assert listed["vae"].endswith(" · vae")
     told = json.loads(gadkit_command("recipes", "list", "--json").out)["recipes"]
     assert {each["name"] for each in told} == listed.keys()
     (gad,) = (each for each in told if each["name"] == "gad")
     assert gad["parts"]["loss"] == "rpgan"
+
+
+def test_a_summary_speaks_of_refined_samples_where_the_recipe_refines_them(gadkit_command):
+    for each in json.loads(gadkit_command("recipes", "list", "--json").out)["recipes"]:
+        assert ("refined" in each["summary"]) == (each["parts"].get("refiner", "none") != "none")
 
 
 def test_a_recipe_is_shown_with_its_text_source_and_parts(gadkit_command):
@@ -70,7 +76,7 @@ def test_one_that_is_broken_or_misses_a_part_costs_only_itself(gadkit_command, t
 
     monkeypatch.setattr(command, "_registry", registry)
     listed = {line.split()[0]: line for line in gadkit_command("recipes", "list").out.splitlines()}
-    assert listed["mine"].endswith("  nowhere")
+    assert listed["mine"].endswith("  nowhere · minimax")
     assert "failed: Recipe 'extra.py:broken' is not TOML" in listed["broken"]
     shown = gadkit_command("recipes", "show", "mine").out
     assert "is not installed" in next(line for line in shown.splitlines() if line.startswith("loss"))

@@ -59,6 +59,14 @@ def strip(path):
     return array.reshape(array.shape[0], -1, 16, 3).transpose(1, 0, 2, 3)
 
 
+def grids(path, columns):
+    """The grids of a PNG strip, `(T, H, W, C)`, each of which ends in a grey bar."""
+    array = np.asarray(Image.open(path))
+    whole = array.reshape(array.shape[0], -1, 16 * columns + 4, 3).transpose(1, 0, 2, 3)
+    assert (whole[:, :, -4:] == 128).all()
+    return whole[:, :, :-4]
+
+
 def frames(path):
     """The frames of a file, `(T, H, W, C)`."""
     if path.suffix == ".webp":
@@ -105,7 +113,7 @@ def test_several_videos_are_numbered_files(gadkit_command, trained, tmp_path):
 def test_a_grid_is_one_file_with_the_videos_in_rows(gadkit_command, trained, tmp_path):
     assert gadkit_command("sample", trained, "--num", 5, "--length", 4, "--grid", "--out", "a.png").code == 0
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
-    made = np.asarray(Image.open("a.png")).reshape(32, 4, 48, 3).transpose(1, 0, 2, 3)
+    made = grids("a.png", 3)
     expected = pixels(trained, num=5, length=4)
     for number in range(5):
         row, column = divmod(number, 3)

@@ -69,6 +69,9 @@ def test_too_few_clips(root, tmp_path):
     )
     sentence = refused(DataError, few, root / "real", resamplings=2)
     assert sentence.endswith("or shorter clips with --frames, or take the number once of all with --resamplings 0.")
+    sentence = refused(DataError, root / "made", root / "real", clips=2, real_clips=2, resamplings=2)
+    assert "found 2 clips of" in sentence
+    assert "needs 4 of each side for halves; take more with --clips, or take the number once" in sentence
     kept_back = refused(DataError, root / "run", frames=9, resamplings=2)
     assert kept_back.startswith("the held-out videos of real: found 1 clip of 9 frames, but fvd needs 4 of each side")
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from small_evaluations import Gap, decode_here, document, measured, write_videos
 
 from gadkit import ConfigError, RunError
-from gadkit.evaluation.manifest import differences
+from gadkit.evaluation.manifest import differences, one_line
 from gadkit.evaluation.results import Result, compare, find_results, read_result
 from gadkit.evaluation.scores import Score
 
@@ -269,3 +269,30 @@ def used(result):
     assert result.step is None or f"{result.step:,}"
     compare([("one", result), ("again", result)], mixed=True)
     json.dumps(result.to_dict())
+
+
+@pytest.mark.parametrize(("steps", "words"), [(1, "1 step"), (10, "10 steps")])
+def test_the_line_counts_the_steps_of_refinement(steps, words):
+    manifest = {
+        "protocol": {
+            "name": "quick",
+            "changed": [],
+            "stride": 1,
+            "resize": "lanczos",
+            "frames": 8,
+            "resamplings": 0,
+            "seed": 0,
+        },
+        "generated": {
+            "clips": 4,
+            "name": "mine",
+            "refined": {"use": "gadkit:proximal", "steps": steps},
+            "truncation": 0.5,
+        },
+        "networks": {},
+        "metrics": {},
+        "size": [16, 16],
+        "software": {"gadkit": "1", "torch": "2"},
+        "device": "cpu",
+    }
+    assert f"4 clips of mine (refined by proximal, {words}) (truncation 0.5) · " in one_line(manifest)

@@ -228,6 +228,11 @@ def test_set_takes_a_table_and_a_number_puts_it_away(registry):
             {"fixed": {"start": 1, "end": 2}},
             "penalty.fixed cannot change during a run; found {'start': 1, 'end': 2}, expected an integer greater than",
         ),
+        (
+            {"pair": {"start": 1, "end": 2}},
+            "penalty.pair takes schedules in its places, not in place of all of it; found {'start': 1, 'end': 2}, "
+            "expected a list of 2 values, of which some can be such tables.",
+        ),
         ({"pair": [{"start": 1, "end": 2}, 1]}, "penalty.pair.0 cannot change during a run; found {'start': 1,"),
         (
             {"weight": {"start": 1, "end": 2, "after": 100}},
