@@ -27,8 +27,10 @@ import gadkit
 from gadkit.comparison.compare import Comparison
 from gadkit.data.labels import held_out
 
-#: The part of the videos that is kept for the end, and the part of the others that trials are measured against.
-KEPT, JUDGING = 0.3, 0.2
+#: The part of the videos that is kept for the end: those whose hash, a number from 0 to 1, lies below this. Trials see
+#: the others, so what they hold out are those up to another bound: a fifth of them.
+KEPT = 0.3
+JUDGING = KEPT + 0.2 * (1 - KEPT)
 
 _RATES = "trainer.generator_lr={0},trainer.discriminator_lr={0}"
 
