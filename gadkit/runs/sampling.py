@@ -270,8 +270,8 @@ def _check_speed(speed: float, generator: Generator, assembler: VideoAssembler, 
     name = type(assembler).__name__
     if not assembler.continuous:
         raise ConfigError(
-            f"speed: found {speed:g}, but the assembler {name} has no codes between two frames; sample at speed 1, or train "
-            "with an assembler of continuous time, such as walk or motion-codes."
+            f"speed: found {speed:g}, but the assembler {name} has no codes between two frames; sample at speed 1, "
+            "or train with an assembler of continuous time, such as walk or motion-codes."
         )
     if generator.context == "fixed":
         raise ConfigError(
