@@ -1,15 +1,19 @@
 """The article's comparison, made fairly: tuned alike, frozen, and measured on clips that nobody tuned on.
 
+    python benchmarks/rivals.py pace --data CLIPS --out DIR [--jobs 2]
     python benchmarks/rivals.py tune --data CLIPS --out DIR [--minutes 4] [--jobs 2]
     python benchmarks/rivals.py final --data CLIPS --out DIR [--minutes 10] [--seeds 100 101 102] [--jobs 2]
     python benchmarks/rivals.py ablate --data CLIPS --out DIR [--minutes 10] [--seeds 100 101 102] [--jobs 2]
 
-Videos of 16 frames at 32x32 (`--resolution`). Three parts of ten of the videos are kept for the end, by a hash of
+Videos of 16 frames at 32x32 (`--resolution`). `pace` counts the steps that each variant makes in a minute of a quiet
+machine, with as many trainings beside each other as the later ones will have, into DIR/paces.json; from then on
+minutes are steps by that count, so that nothing depends on what else the machine does, and all of it can be made again
+to the bit. Three parts of ten of the videos are kept for the end, by a hash of
 their names, or of what `--group` finds in them. `tune` trains on the others alone: every recipe has the same number of
 trials (`TRIALS`), with one seed and for equal time, and the settings of the trial with the least distance to a fifth
 of these others, which it was not trained on, are kept in DIR/tuned.json. `final` trains with these and with seeds that
-no trial had, and measures against the part that was kept for the end; another set of clips takes the same settings
-(`--tuned DIR/tuned.json`). `ablate` exchanges one part of `gad` at a time.
+no trial had, and measures against the part that was kept for the end; another set of clips takes the same settings and
+paces (`--tuned DIR/tuned.json`). `ablate` exchanges one part of `gad` at a time.
 
 Everything is `gadkit compare`, so whatever is cut off goes on with the same line.
 """
@@ -74,23 +78,78 @@ def development(args: argparse.Namespace) -> Path:
     return part
 
 
-def entry(name: str, base: str, settings: str) -> str:
-    """How `gadkit compare` names a variant."""
-    return ",".join(filter(None, (f"{name}={base}", settings)))
+def kind(recipe: str, settings: str) -> str:
+    """What the speed of a variant hangs on: its recipe, its parts and its batch."""
+    told = [each for each in settings.split(",") if "." not in each or each.startswith("trainer.batch_size")]
+    return ",".join(filter(None, (recipe, *told)))
+
+
+def variants() -> dict[str, tuple[str, str]]:
+    """Recipe and settings of one variant of each kind that a later stage may train."""
+    found = {kind(name, settings): (name, settings) for name, trials in TRIALS.items() for settings in trials}
+    for exchanged in EXCHANGED.values():
+        for settings in TRIALS["gad"]:
+            whole = exchange(exchanged, settings)
+            found.setdefault(kind("gad", whole), ("gad", whole))
+    return found
+
+
+def exchange(exchanged: str, settings: str) -> str:
+    """Settings of a variant with one part exchanged, without those of the part that it had; a penalty keeps its own."""
+    part = exchanged.partition("=")[0]
+    kept = (each for each in settings.split(",") if not each.startswith(f"{part}.") or part == "penalty")
+    return ",".join(filter(None, (exchanged, *kept)))
+
+
+def pace(args: argparse.Namespace) -> None:
+    """DIR/paces.json: steps a minute of each kind of variant."""
+    chosen = variants()
+    names = {f"v{number}": each for number, each in enumerate(chosen)}
+    found = gadkit.compare(
+        *(f"{name}={chosen[each][0]},{chosen[each][1]}".rstrip(",") for name, each in names.items()),
+        out=args.out / "paces",
+        minutes=1,
+        seeds=(0,),
+        held_out=JUDGING,
+        metrics=["motion"],
+        clips=16,
+        curve=0,
+        videos=1,
+        data=development(args),
+        **shared(args),
+    )
+    speeds = {names[row.name]: row.fact("steps_per_second") for row in found.rows}
+    paces = {name: round(60 * speed.mean, 2) for name, speed in speeds.items() if speed is not None}
+    (args.out / "paces.json").write_text(json.dumps(paces, indent=1))
+    print(json.dumps(paces, indent=1))
+
+
+def shared(args: argparse.Namespace) -> dict[str, Any]:
+    """What all stages have alike."""
+    return {
+        "resolution": args.resolution,
+        "frames": 16,
+        "jobs": args.jobs,
+        "set": [f"clips.group={args.group}"],
+        "tell": lambda text: print(text, flush=True),
+    }
+
+
+def entry(args: argparse.Namespace, name: str, recipe: str, settings: str) -> str:
+    """How `gadkit compare` names a variant that makes the steps of so many minutes."""
+    paces = json.loads(args.paces.read_text())
+    steps = round(paces[kind(recipe, settings)] * args.minutes)
+    return ",".join(filter(None, (f"{name}={recipe}", settings, f"run.steps={steps}")))
 
 
 def compare(args: argparse.Namespace, stage: str, entries: list[str], **how: Any) -> Comparison:
-    """One comparison, with what all stages share."""
+    """One comparison; its own clock ends no run, however busy the machine is."""
     found = gadkit.compare(
         *entries,
         out=args.out / stage,
-        minutes=args.minutes,
-        resolution=args.resolution,
-        frames=16,
+        minutes=100 * args.minutes,
         clips=args.clips,
-        jobs=args.jobs,
-        set=[f"clips.group={args.group}"],
-        tell=lambda text: print(text, flush=True),
+        **shared(args),
         **how,
     )
     print((found.path / "table.md").read_text())
@@ -100,7 +159,7 @@ def compare(args: argparse.Namespace, stage: str, entries: list[str], **how: Any
 def tune(args: argparse.Namespace) -> None:
     """Every trial, and DIR/tuned.json: the settings of the best one of each recipe."""
     entries = [
-        entry(f"{name}-{number}", name, settings)
+        entry(args, f"{name}-{number}", name, settings)
         for name, trials in TRIALS.items()
         for number, settings in enumerate(trials)
     ]
@@ -129,27 +188,24 @@ def tune(args: argparse.Namespace) -> None:
 def final(args: argparse.Namespace) -> None:
     """What was kept, with seeds that no trial had, measured against clips that no trial saw, in two networks."""
     tuned = json.loads(args.tuned.read_text())
-    entries = [entry(name, name, settings) for name, settings in tuned.items()]
+    entries = [entry(args, name, name, settings) for name, settings in tuned.items()]
     compare(args, "final", entries, data=args.data, seeds=args.seeds, held_out=KEPT, features=args.features)
 
 
 def ablate(args: argparse.Namespace) -> None:
     """`gad` as it was kept, and with one part exchanged at a time."""
     kept = json.loads(args.tuned.read_text())["gad"]
-    entries = []
-    for name, exchanged in EXCHANGED.items():
-        part = exchanged.partition("=")[0]
-        settings = ",".join(each for each in kept.split(",") if not each.startswith(f"{part}.") or part == "penalty")
-        entries.append(entry(name, "gad", ",".join(filter(None, (exchanged, settings)))))
+    entries = [entry(args, name, "gad", exchange(exchanged, kept)) for name, exchanged in EXCHANGED.items()]
     compare(args, "ablation", entries, data=args.data, seeds=args.seeds, held_out=KEPT, features=args.features)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("stage", choices=["tune", "final", "ablate"])
+    parser.add_argument("stage", choices=["pace", "tune", "final", "ablate"])
     parser.add_argument("--data", type=Path, required=True, help="a folder of videos")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--tuned", type=Path, help="what `tune` kept; by default DIR/tuned.json")
+    parser.add_argument("--paces", type=Path, help="what `pace` found; by default beside what `tune` kept")
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--seeds", type=int, nargs="+", default=[100, 101, 102])
     parser.add_argument("--resolution", type=int, default=32)
@@ -159,9 +215,10 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="trainings at once, each on its share of the cores")
     args = parser.parse_args()
     args.tuned = args.tuned or args.out / "tuned.json"
+    args.paces = args.paces or args.tuned.with_name("paces.json")
     args.minutes = args.minutes or (4 if args.stage == "tune" else 10)
     args.clips = args.clips or (192 if args.stage == "tune" else 512)
-    {"tune": tune, "final": final, "ablate": ablate}[args.stage](args)
+    {"pace": pace, "tune": tune, "final": final, "ablate": ablate}[args.stage](args)
 
 
 if __name__ == "__main__":

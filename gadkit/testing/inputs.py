@@ -1,0 +1,56 @@
+"""What the checks of the conformance kit feed to a component: clips to make, labels, pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gadkit.errors import ConfigError
+from gadkit.interfaces.spec import VideoSpec
+from gadkit.testing.probes import noise_of, promise
+
+#: Heights and widths tried in turn; a component may refuse some with `ConfigError`, and is checked on the first two
+#: that it takes.
+SIZES = ((32, 32), (28, 28), (64, 64), (32, 48), (128, 128), (256, 256))
+FRAMES = 6
+CLASSES = 3
+
+
+def videos(build: Callable[[VideoSpec], Any], name: str) -> list[VideoSpec]:
+    """The specs to check a component on: a size that it takes without classes, and another one with classes."""
+    taken: list[tuple[int, int]] = []
+    refusals: list[str] = []
+    for height, width in SIZES:
+        try:
+            build(VideoSpec(height=height, width=width, frames=FRAMES))
+        except ConfigError as error:
+            refusals.append(str(error))
+        else:
+            taken.append((height, width))
+        if len(taken) == 2:
+            break
+    promise(
+        bool(taken),
+        f"{name} can be built for one of the usual sizes",
+        f"it refused all of {SIZES} with {FRAMES} frames, the first time with: {refusals[:1]}",
+        "accept at least one of them, or pass settings with which it does",
+    )
+    (height, width), (other_height, other_width) = taken[0], taken[-1]
+    return [
+        VideoSpec(height=height, width=width, frames=FRAMES),
+        VideoSpec(height=other_height, width=other_width, frames=FRAMES + 1, classes=CLASSES),
+    ]
+
+
+def labels_of(video: VideoSpec, batch: int) -> Tensor | None:
+    return torch.arange(batch) % video.classes if video.classes else None
+
+
+def pixels_of(video: VideoSpec, batch: int, frames: int, seed: int = 0) -> Tensor:
+    """Random clips in [-1, 1), channels last in memory as the trainer hands them over."""
+    size = frames * video.height * video.width * video.channels
+    flat = noise_of(batch, seed=seed).uniform("pixels", size) * 2 - 1
+    return flat.view(batch, frames, video.height, video.width, video.channels).permute(0, 1, 4, 2, 3)
