@@ -10,6 +10,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from gadkit.component import API_VERSION, Component
+from gadkit.deprecations import NAMES as _DEPRECATED
+from gadkit.deprecations import deprecated_name as _deprecated_name
 from gadkit.errors import (
     ConfigError,
     DataError,
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from gadkit.interfaces.refiner import Refiner as Refiner
     from gadkit.interfaces.refiner import Score as Score
     from gadkit.interfaces.spec import VideoSpec as VideoSpec
+    from gadkit.interfaces.tracker import Tracker as Tracker
     from gadkit.interfaces.trainer import Trainer as Trainer
     from gadkit.interfaces.trainer import Training as Training
     from gadkit.interfaces.weights import Weights as Weights
@@ -59,6 +62,7 @@ if TYPE_CHECKING:
     from gadkit.schedules import Scheduled as Scheduled
     from gadkit.video.encode import write_video as write_video
 
+#: The version of gadkit.
 __version__ = "0.1.0"
 
 _LAZY = {
@@ -86,6 +90,7 @@ _LAZY = {
     "Score": "gadkit.interfaces.refiner",
     "Session": "gadkit.runs.session",
     "Source": "gadkit.interfaces.dataset",
+    "Tracker": "gadkit.interfaces.tracker",
     "Trainer": "gadkit.interfaces.trainer",
     "Training": "gadkit.interfaces.trainer",
     "VideoAssembler": "gadkit.interfaces.assembler",
@@ -117,6 +122,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _DEPRECATED:
+        return _deprecated_name(name)
     if name not in _LAZY:
         raise AttributeError(f"module 'gadkit' has no attribute {name!r}")
     value = getattr(importlib.import_module(_LAZY[name]), name)

@@ -3,10 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-#: The version of the plugin contract: hooks, records and interfaces. It grows by one when an old plugin
-#: could break; `Component.api` says which version a component was written for.
+#: The version of the plugin contract: the hooks, the records, the interfaces and the public names that a plugin was
+#: written against. `Component.api` says which version that was.
+#:
+#: It grows by one where a plugin that kept to the contract could break:
+#: - a hook, an argument of a hook, a public name, a method or attribute of an interface goes or is renamed;
+#: - an interface asks for a method or an attribute that it did not ask for;
+#: - gadkit hands a component more, less or other arguments than it did;
+#: - a shape, a dtype, a range, a unit or the meaning of what is handed over changes, or what was accepted is refused.
+#:
+#: It stays where no such plugin can: a new hook, kind, public name or field of a record with a default; one more
+#: argument of a hook (an implementation is called with those that it names); a new method of an interface that has an
+#: implementation; one more check in `gadkit.testing`.
+#:
+#: What is to go is deprecated first (`gadkit.deprecations`): it goes on working, with a warning that says what to
+#: write instead, for two minor releases at least (deprecated in 0.4, it is there in 0.5 and may be gone in 0.6), and
+#: goes only where this number grows.
 API_VERSION = 1
+
+#: The oldest version of the contract that is still kept to. It follows `API_VERSION` one version behind at the nearest,
+#: so that the plugins of one contract run under the next.
+OLDEST_API = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +39,9 @@ class Component:
             For a recipe or a protocol: `"package:file.toml"`, a file inside that package.
         api: The `API_VERSION` that the component was written for, compared before `target` is imported.
         source: Where the idea comes from: a paper, a URL. Empty for what has no source.
+        requires: What the target needs beyond what its distribution installs, as PEP 508 has it, such as
+            `("tensorboard>=2.16",)`; looked for before `target` is imported, so that whoever lacks it is told what to
+            install.
     """
 
     name: str
@@ -27,21 +49,31 @@ class Component:
     target: str
     api: int = API_VERSION
     source: str = ""
+    requires: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """A kind of component: its hook, and the interface that its targets implement; empty for those that are files."""
+    """A kind of component.
+
+    Attributes:
+        name: As it stands in a configuration.
+        hook: The hook that offers its components.
+        interface: The class that their targets implement; empty where they are no classes.
+        summary: One line.
+        form: What a target is: a class, a TOML file, or a command (a Typer application or a function).
+    """
 
     name: str
     hook: str
-    interface: str
+    interface: str = ""
     summary: str
+    form: Literal["class", "file", "command"] = "class"
 
     @property
     def is_file(self) -> bool:
-        """Whether its components are TOML files, not classes."""
-        return not self.interface
+        """Whether its components are TOML files."""
+        return self.form == "file"
 
 
 #: Every kind by name, in the order of `gadkit plugins list`.
@@ -123,14 +155,26 @@ KINDS: dict[str, Kind] = {
         Kind(
             name="protocol",
             hook="gadkit_protocols",
-            interface="",
             summary="how a number is measured: clips, counts, network, seeds",
+            form="file",
         ),
         Kind(
             name="recipe",
             hook="gadkit_recipes",
-            interface="",
             summary="a complete choice of parts with their settings",
+            form="file",
+        ),
+        Kind(
+            name="tracker",
+            hook="gadkit_trackers",
+            interface="gadkit.interfaces.tracker:Tracker",
+            summary="shows a run somewhere else while it goes on",
+        ),
+        Kind(
+            name="command",
+            hook="gadkit_commands",
+            summary="a subcommand of gadkit",
+            form="command",
         ),
     )
 }

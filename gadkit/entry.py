@@ -5,13 +5,16 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+import shlex
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from gadkit.component import API_VERSION, KINDS, Component
+from gadkit.component import API_VERSION, KINDS, OLDEST_API, Component
 from gadkit.errors import PluginError
+from gadkit.importing import quiet
+from gadkit.words import printable
 
 #: The distribution whose names need no prefix.
 BUNDLED = "gadkit"
@@ -25,9 +28,21 @@ _FILE_TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[\w-]+([./][\w-]+)*\.t
 
 
 def one_line(error: BaseException, limit: int = 300) -> str:
-    """`"TypeName: message"` of an exception, on one line, at most about `limit` characters."""
-    text = " ".join(str(error).split())
-    text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    """`"TypeName: message"` of an exception, printable on one line, at most about `limit` characters."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # its own words may fail, too
+        text = ""
+    text = printable(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+    return text if len(text) <= limit else text[:limit] + "…"
+
+
+def shown(value: object, limit: int = 200) -> str:
+    """The `repr` of what a plugin handed over, on one line, at most about `limit` characters; it may fail, too."""
+    try:
+        text = printable(repr(value))
+    except Exception:
+        return f"something of the type {type(value).__name__}"
     return text if len(text) <= limit else text[:limit] + "…"
 
 
@@ -35,32 +50,48 @@ def record_fault(kind: str, component: Component) -> str:
     """What is wrong with a record, as the end of a sentence; empty where nothing is."""
     for field in ("name", "summary", "target", "source"):
         if not isinstance(getattr(component, field), str):
-            return f"a {kind} has {field} = {getattr(component, field)!r}, which is no string"
+            return f"a {kind} has {field} = {shown(getattr(component, field))}, which is no string"
     label = f"{kind} {component.name!r}"
     if not _NAME.fullmatch(component.name):
         return f"{label} has a bad name: use lower-case letters, digits, '-', '_' and '.', beginning with a letter"
     if component.name == "none":
         return f"{label} has a bad name: 'none' means that a part is left out"
     if not isinstance(component.api, int) or isinstance(component.api, bool) or component.api < 1:
-        return f"{label} has api = {component.api!r}, expected a whole number from 1 on"
+        return f"{label} has api = {shown(component.api)}, expected a whole number from 1 on"
     if component.api > API_VERSION:
         return (
             f"{label} is written for version {component.api} of the plugin interface and this gadkit has version "
             f"{API_VERSION}; upgrade gadkit"
         )
+    if component.api < OLDEST_API:
+        return (
+            f"{label} is written for version {component.api} of the plugin interface and this gadkit takes versions "
+            f"from {OLDEST_API} on; upgrade the plugin"
+        )
     if len(component.summary.splitlines()) != 1:
-        return f"{label} needs a summary of one line, found {component.summary!r}"
+        return f"{label} needs a summary of one line, found {shown(component.summary)}"
+    requires = component.requires
+    if not isinstance(requires, list | tuple) or not all(isinstance(each, str) for each in requires):
+        return f"{label} has requires = {shown(requires)}, expected a tuple such as ('tensorboard>=2.16',)"
     is_file = KINDS[kind].is_file
     pattern, expected = (_FILE_TARGET, "package:file.toml") if is_file else (_CLASS_TARGET, "module:Attribute")
     if not pattern.fullmatch(component.target):
-        return f"{label} has the target {component.target!r}, expected '{expected}'"
+        return f"{label} has the target {shown(component.target)}, expected '{expected}'"
     return ""
 
 
 def interface_fault(kind: str, cls: object) -> str:
-    """Why `cls` is no component of `kind`, as the end of a sentence; empty where it is one. Imports the interface."""
+    """Why `cls` is no component of `kind`, as the end of a sentence; empty where it is one. Imports the interface.
+
+    A command is a Typer application or a function.
+    """
+    if KINDS[kind].form == "command":
+        import typer
+
+        fits = isinstance(cls, typer.Typer) or inspect.isfunction(cls)
+        return "" if fits else f"is {shown(cls)}, which is neither a Typer application nor a function"
     if not isinstance(cls, type):
-        return f"is {cls!r}, which is no class"
+        return f"is {shown(cls)}, which is no class"
     module, _, attribute = KINDS[kind].interface.partition(":")
     interface = getattr(importlib.import_module(module), attribute)
     if not issubclass(cls, interface):
@@ -117,12 +148,22 @@ class Entry:
             return "this program"
         return f"{self.distribution} {self.version}".strip()
 
-    def load(self) -> type[Any]:
+    def lacking(self) -> dict[str, str]:
+        """What of `Component.requires` is not there, as it stands there, with what was found in its place."""
+        found = {each: found_for(each) for each in self.component.requires}
+        return {each: what for each, what in found.items() if what}
+
+    def load(self) -> Any:
         """Imports the component's class and checks that it implements its kind's interface.
 
+        What its import prints goes to standard error.
+
+        Returns:
+            The class; of a command its Typer application or function.
+
         Raises:
-            PluginError: The record asks for a newer interface, the import fails, or the target is no such class.
-                For a recipe or a protocol, always: it has text, not a class.
+            PluginError: The record asks for a newer interface or for a package that is not installed, the import fails,
+                or the target is no such class. For a recipe or a protocol, always: it has text, not a class.
         """
         if self.cls is not None:
             return self.cls
@@ -131,11 +172,17 @@ class Entry:
             raise PluginError(f"{label} is a file of settings, not a class; read its text.")
         if fault := record_fault(self.kind, self.component):
             raise PluginError(f"{self.provider}: {fault}.")
+        if lacking := self.lacking():
+            needs = " and ".join(f"{printable(each)} ({what})" for each, what in lacking.items())
+            wanted = " ".join(shlex.quote(printable(each)) for each in lacking)
+            raise PluginError(f"{label} of {self.provider} needs {needs}: run `gadkit plugins install {wanted}`.")
         module, _, path = self.component.target.partition(":")
         try:
-            found: Any = importlib.import_module(module)
-            for attribute in path.split("."):
-                found = getattr(found, attribute)
+            with quiet():
+                found: Any = importlib.import_module(module)
+                for attribute in path.split("."):
+                    found = getattr(found, attribute)
+                fault = interface_fault(self.kind, found)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a plugin may raise anything, SystemExit too
@@ -143,10 +190,9 @@ class Entry:
                 f"{label} of {self.provider} cannot be loaded from {self.component.target!r}: {one_line(error)}; "
                 "mend or upgrade that package, or choose another."
             ) from error
-        if fault := interface_fault(self.kind, found):
+        if fault:
             raise PluginError(f"{label} of {self.provider}: {self.component.target!r} {fault}.")
-        loaded: type[Any] = found
-        return loaded
+        return found
 
     def text(self) -> str:
         """The text of a recipe's or protocol's TOML file.
@@ -168,3 +214,21 @@ class Entry:
             raise PluginError(
                 f"{label} of {self.provider}: its file {self.component.target!r} cannot be read: {one_line(error)}."
             ) from error
+
+
+def found_for(text: str) -> str:
+    """What is there of a requirement that is not met; empty where it is, or asks for nothing here."""
+    from importlib import metadata
+
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        requirement = Requirement(text)
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            return ""
+        version = metadata.version(requirement.name)
+    except InvalidRequirement:
+        return "which is no requirement as PEP 508 has it"
+    except metadata.PackageNotFoundError:
+        return "not installed"
+    return "" if requirement.specifier.contains(version, prereleases=True) else f"found {printable(version)}"

@@ -16,6 +16,7 @@ import pluggy
 from gadkit.component import Component
 
 hookspec = pluggy.HookspecMarker("gadkit")
+#: Marks a function or a method as the implementation of the hook that has its name: `@hookimpl`.
 hookimpl = pluggy.HookimplMarker("gadkit")
 
 
@@ -212,6 +213,34 @@ def gadkit_recipes() -> list[Component]:
         @hookimpl
         def gadkit_recipes():
             return [Component(name="sparkle", summary="...", target="gadkit_sparkle:sparkle.toml")]
+        ```
+    """
+    raise AssertionError
+
+
+@hookspec
+def gadkit_trackers() -> list[Component]:
+    """Trackers: classes that implement `gadkit.Tracker` and show a run somewhere else while it goes on.
+
+    Example:
+        ```python
+        @hookimpl
+        def gadkit_trackers():
+            return [Component(name="board", summary="...", target="gadkit_sparkle.board:Board")]
+        ```
+    """
+    raise AssertionError
+
+
+@hookspec
+def gadkit_commands() -> list[Component]:
+    """Subcommands of `gadkit`: each target is a Typer application or a function, imported when it is called.
+
+    Example:
+        ```python
+        @hookimpl
+        def gadkit_commands():
+            return [Component(name="morph", summary="Blend two videos", target="gadkit_sparkle.cli:morph")]
         ```
     """
     raise AssertionError

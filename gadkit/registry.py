@@ -11,8 +11,12 @@ import hashlib
 import importlib.util
 import logging
 import os
+import re
 import sys
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,11 +25,16 @@ import pluggy
 
 from gadkit import discovery
 from gadkit.component import KINDS, Component
-from gadkit.discovery import BrokenPlugin, Failure, canonical
 from gadkit.entry import BUNDLED, Entry, interface_fault, one_line
-from gadkit.errors import ConfigError, PluginError, nearest
+from gadkit.errors import PluginError, nearest
+from gadkit.importing import ImportWatch
+from gadkit.installed import BrokenPlugin, Failure, Installed, installed_plugins
+from gadkit.interfaces.tracker import Hooks
+from gadkit.standing import Plugin, TurnedOff, is_set
+from gadkit.switches import canonical, spelled
+from gadkit.words import count_text
 
-__all__ = ["BUNDLED", "Entry", "Failure", "Registry", "get_registry"]
+__all__ = ["BUNDLED", "Entry", "Failure", "Plugin", "Registry", "get_registry"]
 
 log = logging.getLogger("gadkit")
 
@@ -36,52 +45,85 @@ class Registry:
     `Registry.discover` fills one from the environment; `Registry()` is empty.
 
     Attributes:
+        plugins: The installed plugins and what became of each, in the order of discovery.
         failures: The plugins that could not be used, in the order of discovery.
-        disabled: Entry point and distribution of the plugins that were switched off, none of them imported.
         files: The loaded plugin files, by absolute path, with the SHA-256 of each.
     """
 
     def __init__(self) -> None:
+        self.plugins: list[Plugin] = []
         self.failures: list[Failure] = []
-        self.disabled: list[tuple[str, str]] = []
         self.files: dict[Path, str] = {}
         self._manager = discovery.new_manager()
         self._entries: dict[tuple[str, str], Entry] = {}  # by kind and qualified name
         self._adopted: dict[tuple[str, str], Entry] = {}
+        self._reserved: dict[tuple[str, str], Plugin] = {}  # gadkit's own that are switched off: a name stays gadkit's
+
+    @property
+    def disabled(self) -> list[tuple[str, str]]:
+        """Entry point and distribution of the plugins that were switched off; no third party's was imported."""
+        return [(plugin.name, plugin.distribution) for plugin in self.plugins if plugin.status == "disabled"]
 
     @classmethod
     def discover(cls, environ: Mapping[str, str] = os.environ) -> Registry:
-        """Finds, imports and asks every installed plugin.
+        """Finds, imports and asks every installed plugin that is not switched off.
+
+        What the user switched off (`gadkit.switches`) is read first, by the variables of this process.
 
         Args:
-            environ: `GADKIT_DISABLED_PLUGINS` (names of entry points or distributions, with commas between them),
+            environ: `GADKIT_DISABLED_PLUGINS` (names as in `gadkit.switches`, with commas between them),
                 `GADKIT_NO_PLUGINS` (1: only what gadkit brings along) and `GADKIT_STRICT_PLUGINS` (1: a plugin that
                 fails is an error).
 
         Raises:
             PluginError: A plugin fails, and `GADKIT_STRICT_PLUGINS` is set.
-            ConfigError: One of the variables is neither 0 nor 1.
+            ConfigError: One of the variables is neither 0 nor 1, or the file of switches is damaged and a third party's
+                plugin could be imported that is switched off there.
         """
         registry = cls()
-        names = [name.strip() for name in environ.get("GADKIT_DISABLED_PLUGINS", "").split(",")]
-        disabled = {name for name in names if name} | {canonical(name) for name in names if name}
-        bundled_only = _switch(environ, "GADKIT_NO_PLUGINS")
-        strict = _switch(environ, "GADKIT_STRICT_PLUGINS")
-        points, failures = discovery.entry_points()
-        registry.failures += failures
-        for point in points:
-            distribution, version = discovery.provider(point)
-            if point.name in disabled or distribution in disabled or (bundled_only and distribution != BUNDLED):
-                registry.disabled.append((point.name, distribution))
-                continue
-            try:
-                registry._add(point.load, point.name, distribution, version)
-            except BrokenPlugin as error:
-                registry.failures.append(Failure.of(error, point.name, distribution, version))
+        strict = is_set(environ, "GADKIT_STRICT_PLUGINS")
+        off = TurnedOff.read(environ)
+        found, registry.failures = installed_plugins()
+        registry.plugins = [Plugin.failed(failure) for failure in registry.failures]
+        with ImportWatch() as watch:
+            for each in found:
+                if plugin := off.plugin(each):
+                    registry.plugins.append(plugin)
+                    registry._reserve(each, plugin)
+                    continue
+                if each.distribution != BUNDLED:
+                    watch.begin(f"plugin {each.plugin!r} of {each.provider}", spelled(each.distribution, each.plugin))
+                registry._use(each)
         if strict and registry.failures:
             told = "; ".join(str(failure) for failure in registry.failures)
             raise PluginError(f"GADKIT_STRICT_PLUGINS is set, and {told}.")
         return registry
+
+    def _use(self, found: Installed) -> None:
+        """Imports an installed plugin and takes in what it offers, or why it cannot be used."""
+        begin = time.perf_counter()
+        try:
+            added = self._add(found.load, found.plugin, found.distribution, found.version)
+        except BrokenPlugin as error:
+            failure = Failure.of(error, found.plugin, found.distribution, found.version)
+            self.failures.append(failure)
+            plugin = Plugin.failed(failure)
+        else:
+            plugin = Plugin(
+                name=found.plugin,
+                distribution=found.distribution,
+                version=found.version,
+                api=max((entry.component.api for entry in added), default=None),
+                components=len(added),
+            )
+        self.plugins.append(replace(plugin, seconds=time.perf_counter() - begin))
+
+    def _reserve(self, found: Installed, plugin: Plugin) -> None:
+        """Keeps the names of a plugin of gadkit's own that is switched off, so that they come to mean no other's."""
+        if found.distribution == BUNDLED:
+            apart = Registry()
+            apart._use(found)
+            self._reserved |= dict.fromkeys(apart._entries, plugin)
 
     def _add(
         self,
@@ -139,6 +181,8 @@ class Registry:
             return self._find_qualified(kind, name)
         if entry := self._entries.get((kind, f"{BUNDLED}:{name}")):
             return entry
+        if plugin := self._reserved.get((kind, f"{BUNDLED}:{name}")):
+            raise _switched_off(kind, name, plugin)
         found = [entry for entry in self.entries(kind) if entry.name == name]
         if len(found) > 1:
             several = ", ".join(entry.qualified for entry in found)
@@ -155,15 +199,18 @@ class Registry:
         for failure in self.failures:
             if failure.distribution == canonical(distribution):
                 raise PluginError(f"{kind} {name!r} is not available: {failure}.")
-        for plugin, owner in self.disabled:
-            if owner == canonical(distribution):
-                raise PluginError(
-                    f"{kind} {name!r} is not available: plugin {plugin!r} of {owner} is switched off; look at "
-                    "--no-plugins, GADKIT_NO_PLUGINS and GADKIT_DISABLED_PLUGINS."
-                )
+        if plugin := self._reserved.get((kind, f"{canonical(distribution)}:{bare}")):
+            raise _switched_off(kind, name, plugin)
+        for plugin in self.plugins:
+            if plugin.status == "disabled" and plugin.distribution == canonical(distribution) != BUNDLED:
+                raise _switched_off(kind, name, plugin)
         owners = {entry.distribution for entry in self._entries.values()}
         if distribution not in owners and canonical(distribution) not in owners:
-            what = "pass the file with --plugin" if distribution.endswith(".py") else "install it"
+            what = f"install it: `gadkit plugins install {distribution}`"
+            if distribution.endswith(".py"):
+                what = "pass the file with --plugin"
+            elif not re.fullmatch(r"\w[\w.-]*", distribution):
+                what = "name the distribution that offers it"
             raise PluginError(
                 f"{kind} {name!r} is not available: nothing called {distribution!r} offers plugins here; {what}."
             )
@@ -174,10 +221,17 @@ class Registry:
         available = self.names(kind)
         text = f"There is no {kind} {name!r}.{nearest(bare, available)}"
         text += f" Available: {', '.join(available)}." if available else " No plugin offers one."
+        return PluginError(text + self.missing())
+
+    def missing(self) -> str:
+        """How many plugins are not there, as sentences that begin with a space; empty where all are."""
+        text = ""
         if self.failures:
-            count = f"{len(self.failures)} plugin{'s' if len(self.failures) > 1 else ''}"
-            text += f" {count} failed to load: see `gadkit plugins list`."
-        return PluginError(text)
+            text += f" {count_text(len(self.failures), 'plugin')} failed to load: see `gadkit plugins list`."
+        if others := [plugin for plugin in self.plugins if plugin.status == "disabled"]:
+            verb = "is" if len(others) == 1 else "are"
+            text += f" {count_text(len(others), 'plugin')} {verb} switched off: see `gadkit plugins list`."
+        return text
 
     def names(self, kind: str) -> list[str]:
         """The shortest name that finds each component of a kind: qualified only where the bare one means another."""
@@ -198,8 +252,9 @@ class Registry:
             PluginError: `cls` does not implement the kind's interface.
         """
         check_kind(kind)
-        if KINDS[kind].is_file:
-            raise PluginError(f"A {kind} is a TOML file, not a class: pass its path.")
+        if KINDS[kind].form != "class":
+            told = "a TOML file, not a class: pass its path" if KINDS[kind].is_file else "no class: publish a plugin"
+            raise PluginError(f"A {kind} is {told}.")
         if fault := interface_fault(kind, cls):
             raise PluginError(f"{kind} {getattr(cls, '__name__', cls)!r} {fault}.")
         summary = (cls.__doc__ or cls.__name__).strip().splitlines()[0]
@@ -248,6 +303,29 @@ class Registry:
         self.files[file] = sha256
         return added
 
+    @contextmanager
+    def attached(self, name: str, tracker: object) -> Iterator[None]:
+        """A block in which an object's lifecycle hooks are called by `notify`, unless one of them raises.
+
+        Args:
+            name: For messages.
+            tracker: The object; its hooks are methods decorated with `gadkit.hookimpl`.
+
+        Raises:
+            PluginError: It has no hook, one of an unknown name, or one that asks for arguments that there are not.
+        """
+        hooks = Hooks(tracker)
+        taken = self._manager.get_plugin(name) is not None  # by the plugin that offers it, where both have one name
+        try:
+            discovery.register(self._manager, lambda: hooks, f"{name} (tracker)" if taken else name, ())
+        except BrokenPlugin as error:
+            raise PluginError(f"tracker {name!r} cannot be used: {error}.") from error
+        try:
+            yield
+        finally:
+            if self._manager.get_name(hooks) is not None:
+                self._manager.unregister(hooks)
+
     @property
     def hook(self) -> pluggy.HookRelay:
         """pluggy's hook relay, for callers that want a hook's exceptions; `notify` guards them."""
@@ -285,13 +363,9 @@ def check_kind(kind: str) -> None:
         raise PluginError(f"There is no kind {kind!r}.{nearest(kind, KINDS)} The kinds are: {', '.join(KINDS)}.")
 
 
-def _switch(environ: Mapping[str, str], name: str) -> bool:
-    value = environ.get(name, "").strip().lower()
-    if value in ("", "0", "false", "no", "off"):
-        return False
-    if value in ("1", "true", "yes", "on"):
-        return True
-    raise ConfigError(f"{name}: found {environ[name]!r}, expected 1 or 0.")
+def _switched_off(kind: str, name: str, plugin: Plugin) -> PluginError:
+    told = f"plugin {plugin.name!r} of {plugin.distribution} is {plugin.reason}"
+    return PluginError(f"{kind} {name!r} is not available: {told}.")
 
 
 def _name_is_taken(file: Path) -> bool:

@@ -55,6 +55,8 @@ def printable(text: str) -> str:
 
     Names of files may hold control characters, bytes that are no UTF-8, and marks that turn the direction of writing.
     """
+    if text.isprintable():
+        return text
     return "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape", "backslashreplace").decode("ascii")
         for letter in text

@@ -1,4 +1,4 @@
-"""Every test has a cache of its own session, and one thread, so that results do not depend on the machine."""
+"""Tests have a cache and a configuration of their session, and one thread: no result depends on the machine."""
 
 import sys
 from pathlib import Path
@@ -16,6 +16,7 @@ from small_weights import package_registry, tiny_package, weights_cache  # noqa:
 def _cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GADKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("GADKIT_CONFIG", str(tmp_path_factory.mktemp("config")))
         yield
 
 

@@ -14,6 +14,7 @@ import typer
 
 from gadkit import __version__
 from gadkit.cli import console
+from gadkit.cli.commands import Commands
 from gadkit.cli.compare import compare
 from gadkit.cli.data import data_app
 from gadkit.cli.doctor import doctor
@@ -25,10 +26,12 @@ from gadkit.cli.report import report
 from gadkit.cli.sample import sample
 from gadkit.cli.train import train
 from gadkit.cli.weights import weights_app
+from gadkit.deprecations import GadkitDeprecationWarning
 from gadkit.errors import GadkitError
 
 app = typer.Typer(
     name="gadkit",
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich" if sys.stdout.isatty() else None,  # a pipe gets plain text, and sooner
@@ -57,7 +60,7 @@ def options(
     """Train, sample and measure adversarial video generators on your own clips."""
     console.verbose = verbose
     if no_plugins:
-        os.environ["GADKIT_NO_PLUGINS"] = "1"  # before the registry is made, and for the processes that this one starts
+        os.environ["GADKIT_NO_PLUGINS"] = "1"
 
 
 app.command()(train)
@@ -97,9 +100,11 @@ def run(command: typer.Typer) -> int:
     Returns:
         The exit code.
     """
+    console.begin()
     try:
-        code = _invoke(command)
-        console.warn_pending()
+        with console.telling(GadkitDeprecationWarning):
+            code = _invoke(command)
+            console.warn_pending()
         return code
     except GadkitError as error:
         console.warn_pending()
@@ -113,7 +118,10 @@ def run(command: typer.Typer) -> int:
         return 1
     except Exception as error:
         console.say("".join(traceback.format_exception(error)).rstrip())
-        console.say("gadkit: error: this is a bug in gadkit or in a plugin; please report it with the lines above.")
+        found = "in gadkit or in a plugin; please report it"
+        if console.running:
+            found = f"of {console.running}; please report it there"
+        console.say(f"gadkit: error: this is a bug {found} with the lines above.")
         return 1
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import platformdirs
 
 from gadkit.data.index import FORMAT
+from gadkit.folders import cache_folder as cache_folder
 from gadkit.interfaces.dataset import Dataset, Source
 from gadkit.video.geometry import Geometry
 
@@ -29,11 +29,6 @@ _TIMEOUT = 5.0
 _NOT_NOW = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
 
 Progress = Callable[[int, int, str], None]
-
-
-def cache_folder() -> Path:
-    """Where gadkit keeps what it can make again: `$GADKIT_CACHE`, or the user's cache folder."""
-    return Path(os.environ.get("GADKIT_CACHE") or platformdirs.user_cache_dir("gadkit"))
 
 
 def content_key(

@@ -15,11 +15,12 @@ from gadkit import __version__
 from gadkit.doctor.check import Check
 from gadkit.errors import nearest
 from gadkit.registry import BUNDLED, Failure, get_registry
+from gadkit.switches import spelled
 
 #: Packages that gadkit does without, reported where they are installed.
 OPTIONAL = ("torchmetrics", "torchvision")
 #: Variables that gadkit reads.
-VARIABLES = ("GADKIT_CACHE", "GADKIT_DISABLED_PLUGINS", "GADKIT_NO_PLUGINS", "GADKIT_STRICT_PLUGINS")
+VARIABLES = ("GADKIT_CACHE", "GADKIT_CONFIG", "GADKIT_DISABLED_PLUGINS", "GADKIT_NO_PLUGINS", "GADKIT_STRICT_PLUGINS")
 #: Variables of others that change what a run does or how fast it is.
 FOREIGN = (
     "ACCELERATE_USE_CPU",
@@ -123,7 +124,8 @@ def plugins() -> Iterator[Check]:
 def _failed(failure: Failure) -> Check:
     own = failure.distribution == BUNDLED
     remedy = f"python -m pip install --upgrade {failure.distribution}"
-    remedy = _REINSTALL if own else f"{remedy}; or switch it off: GADKIT_DISABLED_PLUGINS={failure.plugin}"
+    switch = spelled(failure.distribution, failure.plugin)
+    remedy = _REINSTALL if own else f"{remedy}; or switch it off: gadkit plugins disable {switch}"
     return Check(
         group="plugins",
         name=failure.plugin,

@@ -174,7 +174,7 @@ def test_plugins_are_counted_and_failures_told(monkeypatch: pytest.MonkeyPatch) 
     assert found["off"].status == "ok"
     assert found["sparkle"].status == "warn"
     assert "gadkit-sparkle 1.2" in found["sparkle"].text
-    assert "GADKIT_DISABLED_PLUGINS=sparkle" in found["sparkle"].remedy
+    assert "gadkit plugins disable gadkit-sparkle" in found["sparkle"].remedy
     assert found["dcgan"].status == "fail"
     registry.entries = list
     assert next(iter(house.plugins())).status == "fail"

@@ -134,6 +134,12 @@ def test_what_a_plugin_prints_stays_out_of_standard_output(site, capsys):
     assert (captured.out, "hello" in captured.err) == ("", True)
 
 
+def test_texts_of_records_are_harmless_on_a_terminal(site):
+    write_package(site, "acme-odd", offers("loss", "odd", summary="Red \x1b[31m\u202etext, grün"))
+    component = Registry.discover({}).find("loss", "odd").component
+    assert component.summary == "Red \\x1b[31m\\u202etext, grün"
+
+
 def test_names(site):
     write_package(site, "acme-one", offers("loss", "shared", "alone"))
     write_package(site, "acme-two", offers("loss", "shared"))
@@ -181,22 +187,63 @@ def test_errors_tell_of_failed_plugins(site):
 
 
 @pytest.mark.parametrize(
-    "environ",
+    ("environ", "by", "mend"),
     [
-        {"GADKIT_DISABLED_PLUGINS": "other, acme_import"},
-        {"GADKIT_DISABLED_PLUGINS": "acme-import"},
-        {"GADKIT_DISABLED_PLUGINS": "Acme.Import,"},
-        {"GADKIT_NO_PLUGINS": "1"},
+        ({"GADKIT_DISABLED_PLUGINS": "other, acme_import"}, "GADKIT_DISABLED_PLUGINS", "take it out of GADKIT"),
+        ({"GADKIT_DISABLED_PLUGINS": "acme-import"}, "GADKIT_DISABLED_PLUGINS", "take it out of GADKIT"),
+        ({"GADKIT_DISABLED_PLUGINS": "Acme.Import,"}, "GADKIT_DISABLED_PLUGINS", "take it out of GADKIT"),
+        ({"GADKIT_DISABLED_PLUGINS": "acme-import:acme_import"}, "GADKIT_DISABLED_PLUGINS", "take it out of GADKIT"),
+        ({"GADKIT_NO_PLUGINS": "1"}, "GADKIT_NO_PLUGINS", "leave --no-plugins or GADKIT_NO_PLUGINS away"),
     ],
 )
-def test_a_disabled_plugin_is_not_imported(site, environ):
+def test_a_disabled_plugin_is_not_imported(site, environ, by, mend):
     write_package(site, "acme-import", "raise RuntimeError('imported')")
     write_package(site, "gadkit", offers("loss", "own"), module="bundled_stand_in", version="9")
     registry = Registry.discover(environ | {"GADKIT_STRICT_PLUGINS": "yes"})
     assert registry.disabled == [("acme_import", "acme-import")]
+    (plugin,) = [plugin for plugin in registry.plugins if plugin.status == "disabled"]
+    assert (plugin.by, plugin.seconds, plugin.components, plugin.api) == (by, 0, 0, None)
     assert registry.find("loss", "own").version == "9"
-    with pytest.raises(PluginError, match="is switched off; look at --no-plugins"):
+    with pytest.raises(PluginError, match=f"plugin 'acme_import' of acme-import is switched off: {mend}"):
         registry.find("loss", "acme-import:x")
+    with pytest.raises(PluginError, match="1 plugin is switched off: see `gadkit plugins list`"):
+        registry.find("loss", "x")
+
+
+def test_plugins_tells_what_became_of_each(site):
+    install(site, "good_package")
+    write_package(site, "acme-slow", "import time\ntime.sleep(.6)\n" + offers("loss", "late"))
+    write_package(site, "acme-bad", "1/0", version="0.3")
+    write_package(site, "acme-off", "raise RuntimeError('imported')")
+    write_package(site, "acme-still", HEAD + "@hookimpl\ndef gadkit_run_ended():\n    pass\n")
+    registry = Registry.discover({"GADKIT_DISABLED_PLUGINS": "acme_off"})
+    found = {plugin.distribution: plugin for plugin in registry.plugins if plugin.distribution != "gadkit"}
+    assert list(found) == ["acme-bad", "acme-off", "acme-slow", "acme-still", "gadkit-sparkle"]
+    told = {name: (each.name, each.version, each.status, each.api, each.components) for name, each in found.items()}
+    assert told == {
+        "acme-bad": ("acme_bad", "0.3", "failed", None, 0),
+        "acme-off": ("acme_off", "1.0", "disabled", None, 0),
+        "acme-slow": ("acme_slow", "1.0", "ready", 1, 1),
+        "acme-still": ("acme_still", "1.0", "ready", None, 0),
+        "gadkit-sparkle": ("sparkle", "1.2.0", "ready", 1, 2),
+    }
+    assert "ZeroDivisionError" in found["acme-bad"].reason
+    assert found["gadkit-sparkle"].reason == found["gadkit-sparkle"].by == ""
+    assert [plugin.distribution for plugin in registry.plugins if plugin.is_slow] == ["acme-slow"]
+    assert 0.6 <= found["acme-slow"].seconds < 60
+    own = [plugin for plugin in registry.plugins if plugin.distribution == "gadkit"]
+    assert own == registry.plugins[: len(own)]
+    assert sum(plugin.components for plugin in registry.plugins) == len(registry.entries())
+
+
+def test_a_name_of_a_bundled_plugin_that_is_switched_off_comes_to_mean_no_other(site):
+    write_package(site, "gadkit", offers("loss", "own"), module="bundled_stand_in", version="9")
+    write_package(site, "acme-other", offers("loss", "own"))
+    registry = Registry.discover({"GADKIT_DISABLED_PLUGINS": "gadkit:bundled_stand_in"})
+    for name in ("own", "gadkit:own"):
+        with pytest.raises(PluginError, match="plugin 'bundled_stand_in' of gadkit is switched off: take it out"):
+            registry.find("loss", name)
+    assert registry.find("loss", "acme-other:own").distribution == "acme-other"
 
 
 def test_a_switch_must_be_a_switch():
@@ -211,7 +258,7 @@ def test_unreadable_metadata_of_one_distribution_does_not_hide_the_others(site):
     registry = Registry.discover({})
     assert registry.find("loss", "fine")
     (failure,) = [failure for failure in registry.failures if failure.distribution == "acme-rotten"]
-    assert "entry points cannot be read: UnicodeDecodeError" in failure.reason
+    assert "its metadata cannot be read: UnicodeDecodeError" in failure.reason
 
 
 def test_a_lifecycle_hook_that_fails_is_dropped_and_the_others_go_on(site, caplog):

@@ -32,24 +32,36 @@ def install(folder: Path, *packages: str) -> None:
                 shutil.copytree(source, folder / source.name, ignore=shutil.ignore_patterns("__pycache__"))
             elif source.suffix == ".py":
                 shutil.copy(source, folder)
-        write_metadata(folder, project["name"], project["version"], project["entry-points"]["gadkit"])
+        requires = tuple(project.get("dependencies", ()))
+        write_metadata(folder, project["name"], project["version"], project["entry-points"]["gadkit"], requires)
 
 
-def write_metadata(folder: Path, name: str, version: str, points: dict[str, str]) -> None:
-    """The metadata of one installed distribution."""
+def write_metadata(
+    folder: Path, name: str, version: str, points: dict[str, str], requires: tuple[str, ...] = ()
+) -> None:
+    """The metadata of one installed distribution; `requires` as in `Requires-Dist`."""
     info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
     info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    head = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    needs = "".join(f"Requires-Dist: {each}\n" for each in requires)
+    (info / "METADATA").write_text(f"{head}{needs}\nRequires-Dist: gadkit>=99 (in a description)\n")
     lines = "".join(f"{point} = {target}\n" for point, target in points.items())
     (info / "entry_points.txt").write_text(f"[gadkit]\n{lines}")
 
 
-def write_package(folder: Path, name: str, text: str, version: str = "1.0", module: str | None = None) -> None:
+def write_package(
+    folder: Path,
+    name: str,
+    text: str,
+    version: str = "1.0",
+    module: str | None = None,
+    requires: tuple[str, ...] = (),
+) -> None:
     """One distribution of one module, whose entry point has the module's name."""
     module = module or name.replace("-", "_")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{module}.py").write_text(text)
-    write_metadata(folder, name, version, {module: module})
+    write_metadata(folder, name, version, {module: module}, requires)
 
 
 @contextmanager
@@ -62,6 +74,6 @@ def importable(folder: Path):
     finally:
         sys.path.remove(str(folder))
         for name, module in list(sys.modules.items()):
-            if str(getattr(module, "__file__", None) or "").startswith(str(folder)):
+            if module is None or str(getattr(module, "__file__", None) or "").startswith(str(folder)):
                 del sys.modules[name]
         importlib.invalidate_caches()
