@@ -216,7 +216,7 @@ def _ending() -> Iterator[None]:
 
 
 def _print(found: Comparison) -> None:
-    from gadkit.cli.plugins import print_table
+    from gadkit.cli.printing import print_table
     from gadkit.comparison.report import about, failures_of, tables
 
     typer.echo(printable(about(found.plan)))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from gadkit.cli.data_shared import Json
-from gadkit.cli.plugins import print_table
+from gadkit.cli.printing import print_table
 
 if TYPE_CHECKING:
     from gadkit.data.cache import CachedPack

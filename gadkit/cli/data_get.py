@@ -15,7 +15,7 @@ import typer
 from gadkit.cli.completion import complete
 from gadkit.cli.console import say
 from gadkit.cli.data_shared import Plugin, registry_with, shown_progress, train_data
-from gadkit.cli.plugins import print_table
+from gadkit.cli.printing import print_table
 
 if TYPE_CHECKING:
     from gadkit.entry import Entry

@@ -188,7 +188,7 @@ def results(
 
 
 def _print_side_by_side(found: list[tuple[str, Result]]) -> None:
-    from gadkit.cli.plugins import print_table
+    from gadkit.cli.printing import print_table
 
     names = list(dict.fromkeys(value for _, result in found for value in result.values))
     rows = [
@@ -201,7 +201,7 @@ def _print_side_by_side(found: list[tuple[str, Result]]) -> None:
 
 
 def _print_result(result: Result) -> None:
-    from gadkit.cli.plugins import print_table
+    from gadkit.cli.printing import print_table
 
     rows = []
     for name, score in result.values.items():

@@ -29,7 +29,8 @@ def _registry() -> Registry:
 @recipes_app.command("list")
 def list_(as_json: _Json = False) -> None:
     """List every recipe with what it is for, its provider and its parts."""
-    from gadkit.cli.plugins import print_json, print_table, record
+    from gadkit.cli.plugins_show import record
+    from gadkit.cli.printing import print_json, print_table
     from gadkit.errors import GadkitError
 
     registry = _registry()
@@ -37,11 +38,11 @@ def list_(as_json: _Json = False) -> None:
     rows: list[tuple[str, str, str, str]] = []
     for name, entry in zip(registry.names("recipe"), registry.entries("recipe"), strict=True):
         try:
-            parts = _parts(entry)
-            documents.append({**record(entry), "parts": parts})
-            told = " · ".join(_bare(use) for use in parts.values() if use != "none")
+            parts, trackers = _choice(entry)
+            documents.append({**record(entry), "parts": parts, "trackers": trackers})
+            told = " · ".join(_bare(use) for use in (*parts.values(), *trackers) if use != "none")
         except GadkitError as error:  # a broken recipe costs only itself
-            documents.append({**record(entry), "parts": {}, "failure": str(error)})
+            documents.append({**record(entry), "parts": {}, "trackers": [], "failure": str(error)})
             told = f"failed: {error}"
         rows.append((name, entry.component.summary, entry.provider, told))
     if as_json:
@@ -61,19 +62,20 @@ def show(
     as_json: _Json = False,
 ) -> None:
     """Show one recipe: its file with what it says of itself, its source, and which parts it chooses."""
-    from gadkit.cli.plugins import print_head, print_json, print_table, record
+    from gadkit.cli.plugins_show import print_head, record
+    from gadkit.cli.printing import print_json, print_table
     from gadkit.errors import PluginError
 
     registry = _registry()
     entry = registry.find("recipe", name)
-    parts, text = _parts(entry), entry.text()
+    (parts, trackers), text = _choice(entry), entry.text()
     if as_json:
-        print_json({**record(entry), "parts": parts, "text": text})
+        print_json({**record(entry), "parts": parts, "trackers": trackers, "text": text})
         return
     print_head(entry)
     typer.echo()
     rows = []
-    for kind, use in parts.items():
+    for kind, use in (*parts.items(), *(("tracker", name) for name in trackers)):
         if use == "none":
             rows.append((kind, use, "", "left out"))
             continue
@@ -86,12 +88,13 @@ def show(
     typer.echo(f"\n{text.rstrip()}")
 
 
-def _parts(entry: Entry) -> dict[str, str]:
-    """The components that a recipe names, by kind."""
-    from gadkit.layers import PARTS, from_text
+def _choice(entry: Entry) -> tuple[dict[str, str], list[str]]:
+    """The components that a recipe names, by kind, and its trackers."""
+    from gadkit.layers import PARTS, TRACKER, from_text
 
     sections = from_text(f"Recipe {entry.qualified!r}", entry.text().encode()).sections
-    return {kind: str(sections[kind]["use"]) for kind in PARTS if "use" in sections.get(kind, {})}
+    parts = {kind: str(sections[kind]["use"]) for kind in PARTS if "use" in sections.get(kind, {})}
+    return parts, list(sections.get(TRACKER, {}).get("use", ()))
 
 
 def _bare(use: str) -> str:

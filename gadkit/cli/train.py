@@ -225,6 +225,14 @@ def train(
     keep_every: Annotated[
         int | None, typer.Option(help="Checkpoints at multiples of so many steps stay too.", rich_help_panel=_RUN)
     ] = None,
+    tracker: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Where the run is shown too: csv, tensorboard, wandb, another, or `none`; repeatable.",
+            autocompletion=complete("tracker"),
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, make one step, write nothing.", rich_help_panel=_RUN)
     ] = False,

@@ -14,7 +14,7 @@ import typer
 
 from gadkit.cli.console import say
 from gadkit.cli.data_shared import PLAIN_SECONDS, Json, Plugin, registry_with
-from gadkit.cli.plugins import print_table
+from gadkit.cli.printing import print_table
 
 if TYPE_CHECKING:
     from gadkit.interfaces.weights import Weights
