@@ -12,9 +12,9 @@ from typing import Any, Literal
 import tomli_w
 
 from gadkit import layers
-from gadkit.entry import Entry
+from gadkit.entry import BUNDLED, Entry
 from gadkit.errors import ConfigError, nearest
-from gadkit.layers import FORMAT, PARTS, Layer
+from gadkit.layers import FORMAT, PARTS, TRACKER, Layer
 from gadkit.registry import Registry
 from gadkit.schedules import Schedule, grafted, schedules_in, separate, spelled_out, value_at
 from gadkit.sections import ClipSettings, EvaluationSettings, RunSettings, VideoSettings
@@ -95,6 +95,7 @@ class RunConfig:
         clips: Which clips of the videos.
         data: Where they come from.
         parts: Kind to component, for the kinds that the run uses.
+        trackers: The trackers by their names in `config.toml`: gadkit's own bare, others as `"acme:board"`.
         plugins: The plugin files that are loaded.
     """
 
@@ -108,6 +109,7 @@ class RunConfig:
     clips: ClipSettings = field(default_factory=ClipSettings)
     data: DataSection = field(default_factory=DataSection)
     parts: Mapping[str, Part] = field(default_factory=dict)
+    trackers: Mapping[str, Part] = field(default_factory=dict)
     plugins: tuple[PluginFile, ...] = ()
 
     @classmethod
@@ -119,6 +121,7 @@ class RunConfig:
         file: Path | None = None,
         flags: Mapping[str, Any] = {},
         sets: Sequence[str] = (),
+        trackers: bool = True,
     ) -> RunConfig:
         """Puts a configuration together: defaults, recipe, file, flags, sets, the later winning.
 
@@ -133,6 +136,7 @@ class RunConfig:
             flags: Dotted keys with typed values, `None` for not given: `{"generator.use": "dcgan", "seed": 1}`. The
                 value of a `use` may be an `Entry`; `"none"` leaves the kind out.
             sets: Texts `"key=value"`, the value in TOML or a bare string.
+            trackers: Whether to look the trackers up; who only reads a run does without them, and need not have them.
 
         Raises:
             ConfigError: A key is unknown or a value out of range; the message names the key.
@@ -159,6 +163,7 @@ class RunConfig:
             **scalars,
             **sections,
             parts=parts,
+            trackers=_trackers(registry, stack) if trackers else {},
             plugins=tuple(PluginFile(str(path), sha256) for path, sha256 in registry.files.items()),
         )
         return config._with_section(registry, layers.merge_section(registry, stack, "data"))
@@ -228,6 +233,8 @@ class RunConfig:
             document[kind] = (
                 {"use": "none"} if part is None else {"use": part.entry.qualified, **part.settings, **part.schedules}
             )
+        if self.trackers:
+            document[TRACKER] = {name: dict(tracker.settings) for name, tracker in self.trackers.items()}
         if self.plugins:
             document["plugins"] = [dataclasses.asdict(file) for file in self.plugins]
         written: dict[str, Any] = plain(document, "configuration")
@@ -299,6 +306,15 @@ def _part(registry: Registry, kind: str, section: dict[str, Any], steps: int) ->
                     "let it begin earlier, or give it steps of its own."
                 )
     return Part(entry, settings, schedules)
+
+
+def _trackers(registry: Registry, stack: Sequence[Layer]) -> dict[str, Part]:
+    found: dict[str, Part] = {}
+    for use, given in layers.merge_trackers(registry, stack):
+        entry = _entry(registry, TRACKER, TRACKER, use)
+        name = entry.name if entry.qualified == f"{BUNDLED}:{entry.name}" else entry.qualified
+        found[name] = Part(entry, validate(entry.load(), given, f"{TRACKER}.{name}", f"tracker {name!r}"))
+    return found
 
 
 def _check_needs(parts: Mapping[str, Part]) -> None:

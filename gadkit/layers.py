@@ -25,7 +25,9 @@ PARTS = (
     "trainer",
 )
 SCALARS = ("seed", "device", "precision")
-SECTIONS = ("run", "evaluation", "video", "clips", "data", *PARTS)
+#: The section with a table for each tracker.
+TRACKER = "tracker"
+SECTIONS = ("run", "evaluation", "video", "clips", "data", *PARTS, TRACKER)
 #: The version of the format of a complete configuration.
 FORMAT = 1
 
@@ -37,7 +39,8 @@ class Layer:
     Attributes:
         origin: Where they come from, for messages.
         scalars: The keys outside every section.
-        sections: Section to key to value; a component's name stands under `use`, as text or as an `Entry`.
+        sections: Section to key to value; a component's name stands under `use`, as text or as an `Entry`. Under
+            `tracker` stands the list of trackers, where the source chooses them, and a table of settings for each.
         recipe: The recipe that the source names, or `None`.
         complete: Whether it is a run's whole configuration, which stands on its own.
         plugins: The plugin files that it needs: path, and SHA-256 or an empty string.
@@ -69,7 +72,9 @@ def from_tree(origin: str, tree: Mapping[str, Any], *, file: bool = False) -> La
         if key not in known:
             hint = " Did you mean 'data'?" if key == "dataset" else nearest(key, known)
             raise ConfigError(f"{origin}: {key} is no key of a configuration.{hint} It has: {', '.join(known)}.")
-        if key in PARTS and isinstance(value, str | Entry):
+        if key == TRACKER:
+            sections[key] = _tracker_section(origin, value)
+        elif key in PARTS and isinstance(value, str | Entry):
             sections[key] = {"use": value}
         elif key in SECTIONS:
             if not isinstance(value, Mapping):
@@ -92,6 +97,26 @@ def from_tree(origin: str, tree: Mapping[str, Any], *, file: bool = False) -> La
     )
 
 
+def _tracker_section(origin: str, value: Any) -> dict[str, Any]:
+    """The trackers that a source chooses, as a list under `use`, and their tables."""
+    section = dict(value) if isinstance(value, Mapping) else {"use": value}
+    for name, table in section.items():
+        if name != "use" and not isinstance(table, Mapping):
+            raise ConfigError(
+                f"{origin}: {TRACKER}.{name}: found {table!r}, expected a table of settings, such as [{TRACKER}.csv]."
+            )
+    if "use" in section:
+        uses = section["use"]
+        uses = list(uses) if isinstance(uses, list | tuple) else [uses]
+        for use in uses:
+            if not isinstance(use, str | Entry) or not use or (use == "none" and len(uses) > 1):
+                raise ConfigError(
+                    f"{origin}: {TRACKER}: found {use!r}, expected names of trackers, such as csv, or none alone."
+                )
+        section["use"] = [use for use in uses if use != "none"]
+    return section
+
+
 def _plugin_files(origin: str, tables: Any) -> tuple[tuple[str, str], ...]:
     found = []
     for table in tables if isinstance(tables, list | tuple) else [tables]:
@@ -108,6 +133,8 @@ def from_text(origin: str, text: bytes, *, file: bool = False) -> Layer:
         tree = parse_toml(text)
     except ValueError as error:
         raise ConfigError(f"{origin} {error}.") from error
+    if isinstance(tables := tree.get(TRACKER), Mapping) and "use" not in tables:
+        tree[TRACKER] = {"use": list(tables), **tables}  # a table in a file names its tracker
     return from_tree(origin, tree, file=file)
 
 
@@ -159,8 +186,10 @@ def toml_value(text: str) -> Any:
 
 def _put(tree: dict[str, Any], origin: str, key: str, value: Any) -> None:
     section, dot, name = key.partition(".")
-    if not dot:
-        if section in PARTS and not isinstance(value, Mapping):
+    if section == TRACKER and "." in name:
+        _put_tracker(tree, origin, name, value)
+    elif not dot:
+        if section in (*PARTS, TRACKER) and not isinstance(value, Mapping):
             tree.setdefault(section, {})["use"] = value
         else:
             tree[section] = value
@@ -171,6 +200,17 @@ def _put(tree: dict[str, Any], origin: str, key: str, value: Any) -> None:
         if not isinstance(table, dict):
             raise ConfigError(f"{origin}: {section} is set as a whole and {key} beside it; give one of the two.")
         table[name] = value
+
+
+def _put_tracker(tree: dict[str, Any], origin: str, key: str, value: Any) -> None:
+    """A setting of a tracker, such as `wandb.project`; a tracker's name may have dots, a setting's has none."""
+    name, _, setting = key.rpartition(".")
+    name = name.strip().strip("\"'")
+    trackers = tree.setdefault(TRACKER, {})
+    table = trackers.setdefault(name, {}) if isinstance(trackers, dict) else None
+    if not isinstance(table, dict) or not name or not setting.isidentifier():
+        raise ConfigError(f"{origin}: {TRACKER}.{key} is no key of a tracker; expected one such as tracker.csv.file.")
+    table[setting] = value
 
 
 def merge_scalars(layers: Sequence[Layer]) -> dict[str, Any]:
@@ -197,6 +237,39 @@ def merge_section(registry: Registry, layers: Sequence[Layer], section: str) -> 
             merged = {key: value for key, value in merged.items() if section == "data" and key in ("path", "labels")}
         merged |= table
     return merged
+
+
+def merge_trackers(registry: Registry, layers: Sequence[Layer]) -> list[tuple[str | Entry, dict[str, Any]]]:
+    """The trackers that are chosen, each with the settings that were given for it.
+
+    A layer that chooses trackers replaces the choice of those below it; of trackers that stay, the settings stay.
+
+    Raises:
+        ConfigError: A setting is given for a tracker that is not chosen.
+        PluginError: It is given for one that there is not.
+    """
+    chosen: dict[str, tuple[str | Entry, dict[str, Any]]] = {}
+    for layer in layers:
+        tables = dict(layer.sections.get(TRACKER, {}))
+        uses = tables.pop("use", None)
+        if uses is not None:
+            below, chosen = chosen, {}
+            for use in uses:
+                spelled = str(_spelled(registry, TRACKER, use))
+                chosen[spelled] = (use, dict(below[spelled][1]) if spelled in below else {})
+        for name, table in tables.items():
+            spelled = str(_spelled(registry, TRACKER, name))
+            if spelled not in chosen:  # a program's own class is known by its bare name too
+                own = [each for each, (use, _) in chosen.items() if isinstance(use, Entry) and use.name == name]
+                if not own:
+                    registry.find(TRACKER, name)
+                    raise ConfigError(
+                        f"{layer.origin}: {TRACKER}.{name}{''.join(f'.{key}' for key in list(table)[:1])} is set, but "
+                        f"that tracker is not chosen: add --tracker {name}, or leave it out."
+                    )
+                (spelled, *_) = own
+            chosen[spelled][1].update(table)
+    return list(chosen.values())
 
 
 def _spelled(registry: Registry, kind: str, use: Any) -> Any:

@@ -19,7 +19,7 @@ from gadkit.evaluation.manifest import software
 from gadkit.evaluation.subjects import shown
 from gadkit.interfaces.dataset import ENDLESS, Source, locate
 from gadkit.interfaces.spec import VideoSpec
-from gadkit.layers import PARTS
+from gadkit.layers import PARTS, TRACKER
 from gadkit.registry import Registry
 from gadkit.runs.folder import CONFIG, Run
 from gadkit.runs.opening import choose
@@ -38,7 +38,7 @@ _DECIDED = {
     "video.frames": "--frames",
 }
 #: What one contender may have otherwise than the others.
-_OWN = (*PARTS, "run", "evaluation", "precision")
+_OWN = (*PARTS, TRACKER, "run", "evaluation", "precision")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,7 +194,7 @@ def _existing(registry: Registry, entry: Asked) -> RunConfig:
     assert entry.run is not None
     if not Run.open(entry.run).checkpoints():
         raise RunError(f"{entry.run}: has no checkpoint, so there is nothing to compare; train it first.")
-    return RunConfig.resolve(registry, file=entry.run / CONFIG)
+    return RunConfig.resolve(registry, file=entry.run / CONFIG, trackers=False)
 
 
 def _video(asked: Request, configs: Mapping[str, RunConfig], there: Mapping[Asked, RunConfig]) -> dict[str, int]:

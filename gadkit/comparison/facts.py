@@ -56,7 +56,7 @@ def facts_of(registry: Registry, out: Path, job: Job) -> Facts:
     how, turns = standing(job.folder), read_turns(out, job)
     memory = [turn.peak_memory for turn in turns if turn.peak_memory is not None]
     try:
-        config = RunConfig.resolve(registry, file=job.folder / CONFIG)
+        config = RunConfig.resolve(registry, file=job.folder / CONFIG, trackers=False)
     except GadkitError:
         config = None
     size = None if config is None else batch_size(config)

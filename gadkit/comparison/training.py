@@ -75,7 +75,7 @@ class Trainings:
         self._watch = watch
         self._watched = 0.0
         self._steps = {
-            each.name: RunConfig.resolve(registry, file=plan.config_path(out, each)).run.steps
+            each.name: RunConfig.resolve(registry, file=plan.config_path(out, each), trackers=False).run.steps
             for each in plan.contenders
             if each.config
         }

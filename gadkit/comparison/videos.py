@@ -56,7 +56,7 @@ def write_real(registry: Registry, plan: Plan, out: Path, tell: Callable[[str], 
     first, measuring = plan.contenders[0], plan.measuring
     source = plan.config_path(out, first) if first.config else Path(first.runs[0]) / CONFIG
     try:
-        config = RunConfig.resolve(registry, file=source)
+        config = RunConfig.resolve(registry, file=source, trackers=False)
         settings = open_protocol(registry, measuring.protocol, measuring.changes).settings
         subject, _ = run_data(registry, config, "held-out")
         subject.open(settings, plan.video["height"], plan.video["width"])

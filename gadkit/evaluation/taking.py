@@ -74,7 +74,7 @@ class Taken:
                 "--against."
             )
         try:
-            config = RunConfig.resolve(registry, file=self.run.path / CONFIG)
+            config = RunConfig.resolve(registry, file=self.run.path / CONFIG, trackers=False)
             return run_data(registry, config, split)
         except PluginError as error:
             raise PluginError(f"{str(error).rstrip('.')}; or name videos with --against.") from error
@@ -97,7 +97,7 @@ class Taken:
                 f"training: {self.name} is no run, so what it was trained on is not known; name those videos with "
                 "--training."
             )
-        config = RunConfig.resolve(registry, file=self.run.path / CONFIG)
+        config = RunConfig.resolve(registry, file=self.run.path / CONFIG, trackers=False)
         if not config.clips.held_out and not told:
             raise ConfigError(
                 f"clips.held_out: {self.name} was trained on all of its videos, so there are none to tell how near "

@@ -50,6 +50,13 @@ class VideoAssembler(nn.Module, ABC):
 
         Every assembler draws its content here, for the purpose `content`, so that the content of a video can be held
         while its motion is drawn anew, whatever the assembler.
+
+        Args:
+            noise: Draws for the B videos.
+            motion: `(B, N, moving)`.
+
+        Returns:
+            `(B, N, Z)`.
         """
         still = self.latent_dim - self.moving
         if not still:
@@ -165,7 +172,15 @@ class VideoAssembler(nn.Module, ABC):
         return video[torch.arange(len(video), device=video.device).unsqueeze(1), times.to(video.device)]
 
     def draw_codes(self, noise: Noise, start: int, count: int, labels: Tensor | None, state: Any) -> tuple[Tensor, Any]:
-        """The codes of `count` frames from `start` on; as in training, never in the autocast type of the rendering."""
+        """The codes of `count` frames from `start` on; as in training, never in the autocast type of the rendering.
+
+        Args:
+            noise: As for `codes`.
+            start: The number of the first frame.
+            count: How many frames.
+            labels: As for `codes`.
+            state: The same.
+        """
         times = torch.arange(start, start + count, dtype=torch.float64).expand(len(noise), count)
         if not torch.is_autocast_enabled(noise.device.type):
             # Leaving even a context that is switched off empties the cache of casts that all threads share, and a

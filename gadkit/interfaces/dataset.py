@@ -57,7 +57,8 @@ class Footage:
     """The frames of one video.
 
     Frames come in order of presentation as uint8 `(H, W, 3)` in sRGB, or `(H, W, 4)` with straight alpha; upright, at
-    the source's own size. Reading them may raise `gadkit.DataError` at any frame.
+    the source's own size, the same for all. One that was given stays as it is while later ones are read. Reading them
+    may raise `gadkit.DataError` at any frame.
 
     Args:
         fps: Frame rate in Hz; the mean one where it varies.
@@ -118,7 +119,10 @@ class Dataset(ABC):
 
     @classmethod
     def accepts(cls, path: Location) -> bool:
-        """Whether this dataset is the right one for `path`, told by a look at it that stays cheap for large trees."""
+        """Whether this dataset is the right one for `path`, told by a look at it that stays cheap for large trees.
+
+        Never for a path at which there is nothing.
+        """
         return False
 
     @classmethod
@@ -148,10 +152,24 @@ class Dataset(ABC):
 
     @abstractmethod
     def open(self, source: Source) -> Footage:
-        """Opens one video; raises `gadkit.DataError` with the reason where it cannot be read."""
+        """Opens one video; raises `gadkit.DataError` with the reason where it cannot be read.
+
+        Args:
+            source: One of `sources()`, or an equal one in another process.
+
+        Returns:
+            Its frames, which may be read later.
+
+        Raises:
+            gadkit.DataError: It cannot be read; with the reason.
+        """
 
     def document(self, name: str) -> str | None:
-        """The text of a file that lies at the root of the data, such as `dataset.json`; `None` where there is none."""
+        """The text of a file that lies at the root of the data, such as `dataset.json`; `None` where there is none.
+
+        Args:
+            name: The file's name there.
+        """
         path = getattr(self, "path", None)
         if not isinstance(path, Path) or not (path / name).is_file():
             return None

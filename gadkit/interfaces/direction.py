@@ -70,6 +70,9 @@ class Game(Protocol):
         For directions that need mixed second derivatives, which say so by `needs_one_graph`: the whole batch of this
         process, unscaled. A penalty is the discriminator's own: it is taken at the clips as they are, and no
         derivative leads from it to the generator.
+
+        Args:
+            draw: Which batch of the step, as for `Player.gradient`.
         """
 
     def average_(self, tensors: Sequence[Tensor]) -> None:
@@ -103,16 +106,23 @@ class Direction(ABC):
 
     @abstractmethod
     def step(self, game: Game) -> None:
-        """One step: one update of the generator and as many of the discriminator as the rule asks for."""
+        """One step: one update of the generator and as many of the discriminator as the rule asks for.
+
+        Args:
+            game: Both players at this step.
+        """
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain values that the next step depends on; empty for rules without memory."""
+        """What the next step depends on, tensors and plain values; empty for rules without memory."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027, nothing to take back by default
         """Takes back what `state_dict` gave, of this or of an earlier step, also none at all (`{}`).
 
         The tensors lie on the CPU; a step brings them to the parameters' device and layout.
+
+        Args:
+            state: As `state_dict` gave it.
 
         Raises:
             KeyError, RuntimeError, TypeError, ValueError: It does not fit.

@@ -61,7 +61,7 @@ class Discriminator(nn.Module, ABC):
 
         Args:
             video: `(B, N, C, H, W)` in [-1, 1].
-            labels: int64 `(B,)`, or `None` where the data have no classes.
+            labels: int64 `(B,)`, another judgement for each class; `None` where the data have no classes.
             times: int64 `(B, N)`, the frame number of each frame within its clip; `None` for 0, 1, ... N-1.
 
         Returns:

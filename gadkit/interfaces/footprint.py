@@ -26,5 +26,5 @@ class Footprint:
         return sum(self.parts.values())
 
     def at(self, clips: int) -> float:
-        """Bytes at a number of clips in one forward pass."""
+        """The bytes at a number of clips in one forward pass."""
         return self.fixed + self.per_clip * clips

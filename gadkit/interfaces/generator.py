@@ -41,7 +41,7 @@ class Generator(nn.Module, ABC):
 
         Args:
             codes: `(B, T, Z)` floating point.
-            labels: int64 `(B,)` in [0, video.classes), or `None` where the data have no classes.
+            labels: int64 `(B,)` in [0, video.classes), each class another video; `None` where the data have no classes.
 
         Returns:
             `(B, T, C, H, W)` in [-1, 1], in the codes' floating type or the autocast type.

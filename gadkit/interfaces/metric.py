@@ -147,6 +147,9 @@ class VideoMetric(Metric, ABC):
 
         Returns:
             `(B, D)`, or `(B, T, D)` for the frames.
+
+        Raises:
+            ValueError: The metric was made without a network.
         """
         if self.features is None:
             raise ValueError(f"{type(self).__name__} was made without features: give it vectors, or a network")
@@ -182,7 +185,14 @@ class VideoMetric(Metric, ABC):
         """The values by name, float64 scalars; the keys are those of `best`."""
 
     def set_dtype(self, dst_type: str | torch.dtype) -> Self:
-        """Changes nothing: states are float64."""
+        """Changes nothing: states are float64.
+
+        Args:
+            dst_type: Ignored.
+
+        Returns:
+            The metric itself.
+        """
         return self
 
     def _prepare(self, x: Tensor, keyed: bool) -> tuple[Tensor, Tensor]:

@@ -18,7 +18,11 @@ class Critic(Protocol):
     """
 
     def __call__(self, video: Tensor) -> Tensor:
-        """One number a clip, `(B,)` float32: the sum of its logits, over the heads with their weights."""
+        """One number a clip, `(B,)` float32: the sum of its logits, over the heads with their weights.
+
+        Args:
+            video: Clips `(B, N, C, H, W)` in [-1, 1].
+        """
 
 
 class Penalty(ABC):

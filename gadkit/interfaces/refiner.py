@@ -15,7 +15,14 @@ class Score(Protocol):
     """What the discriminator says of the videos that latents make; differentiable in the latents."""
 
     def __call__(self, latents: Tensor) -> Tensor:
-        """Latents `(B, L)` to numbers `(B,)`, at least float32, larger for more real; each of its own latent alone."""
+        """A number for each latent, a function of that latent alone.
+
+        Args:
+            latents: `(B, L)` in floating point.
+
+        Returns:
+            `(B,)`, at least float32, larger for more real.
+        """
 
 
 class Refiner(ABC):

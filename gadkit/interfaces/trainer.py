@@ -86,6 +86,9 @@ class Trainer(ABC):
     def fit(self, session: Session) -> str:
         """Trains to the end of the course.
 
+        Args:
+            session: Parts, clips, engine and the course of the run.
+
         Returns:
             How it ended: `Course.ended`.
         """
@@ -94,11 +97,18 @@ class Trainer(ABC):
         """What the training takes of this process's device; `None` where that is not known.
 
         Called before `fit`, of which nothing may remain but memory.
+
+        Args:
+            session: As for `fit`.
         """
         return None
 
     def cut(self, session: Session, accumulate: int) -> dict[str, Any]:
         """Turns to a number of micro-batches, for `--auto-batch`; called before `fit`.
+
+        Args:
+            session: As for `fit`.
+            accumulate: How many micro-batches a process cuts its share into.
 
         Returns:
             The settings that are others now.
@@ -111,7 +121,12 @@ class Trainer(ABC):
 
         Called before `fit`. Nothing may remain, and no process may wait for another.
 
+        Args:
+            session: As for `fit`.
+            accumulate: As for `cut`.
+
         Raises:
+            ConfigError: The trainer cannot try a step, as by default.
             Exception: There is not enough, as the library says it.
         """
         raise ConfigError(f"--auto-batch: trainer {type(self).__name__} cannot try a step; set the batch by hand.")

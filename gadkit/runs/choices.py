@@ -53,6 +53,7 @@ CHOICES: dict[str, str] = {
     "keep": "run.keep",
     "keep_every": "run.keep_every",
     "init_from": "run.init_from",
+    "tracker": "tracker.use",
     "eval_every": "evaluation.every",
     "eval_protocol": "evaluation.protocol",
     "eval_metric": "evaluation.metrics",
@@ -79,7 +80,10 @@ def resolve_config(
         if value is None:
             continue
         key = CHOICES[name]
-        if key.endswith(".use") and isinstance(value, type):
+        if name == "tracker":
+            several = value if isinstance(value, list | tuple) else [value]
+            value = [registry.adopt(name, each) if isinstance(each, type) else each for each in several]
+        elif key.endswith(".use") and isinstance(value, type):
             value = registry.adopt(name, value)
         elif isinstance(value, Path):
             value = str(value)

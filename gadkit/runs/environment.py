@@ -19,7 +19,7 @@ _LIBRARIES = ("gadkit", "torch", "accelerate", "av", "numpy", "pillow", "safeten
 
 
 def environment(config: RunConfig, engine: Engine, registry: Registry) -> dict[str, Any]:
-    """Versions, device, and the distribution behind every component, the dataset's included."""
+    """Versions, device, and the distribution behind every component, the dataset's and the trackers' included."""
     entries = {kind: part.entry for kind, part in config.parts.items()}
     if config.data.use is not None:
         entries["dataset"] = registry.find("dataset", config.data.use)
@@ -32,6 +32,8 @@ def environment(config: RunConfig, engine: Engine, registry: Registry) -> dict[s
         "processes": engine.world,
         "threads": torch.get_num_threads(),
         "components": {kind: _provenance(entry) for kind, entry in entries.items()},
+        # beside them, for there may be several, and none changes what a run computes
+        "trackers": {name: _provenance(tracker.entry) for name, tracker in config.trackers.items()},
     }
 
 

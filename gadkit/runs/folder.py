@@ -68,7 +68,12 @@ class Run:
         return cls(path)
 
     def write_text(self, name: str, text: str) -> None:
-        """Writes a file of the run, whole or not at all."""
+        """Writes a file of the run, whole or not at all.
+
+        Args:
+            name: Its name in the folder.
+            text: What it holds.
+        """
         partial = self.path / f".{name}.partial"
         try:
             with partial.open("w", encoding="utf-8") as file:
@@ -81,7 +86,12 @@ class Run:
             raise self._unwritable(name, error) from error
 
     def log(self, step: int, values: dict[str, Any]) -> None:
-        """Appends one object to `log.jsonl`."""
+        """Appends one object to `log.jsonl`.
+
+        Args:
+            step: The step that it belongs to.
+            values: Its other keys.
+        """
         try:
             with (self.path / LOG).open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": step, **values}) + "\n")
@@ -104,7 +114,11 @@ class Run:
         )
 
     def read_log(self) -> list[dict[str, Any]]:
-        """Every logged object in order; a last line that was cut off is left out."""
+        """Every logged object in order; a last line that was cut off is left out.
+
+        Raises:
+            RunError: The log cannot be read.
+        """
         path = self.path / LOG
         if not path.exists():
             return []
@@ -124,7 +138,11 @@ class Run:
         return lines
 
     def write_log(self, lines: Sequence[Mapping[str, Any]]) -> None:
-        """Writes the log anew, whole or not at all."""
+        """Writes the log anew, whole or not at all.
+
+        Args:
+            lines: Its objects in order.
+        """
         self.write_text(LOG, "".join(json.dumps(line) + "\n" for line in lines))
 
     def checkpoint_path(self, step: int) -> Path:
@@ -147,7 +165,14 @@ class Run:
         return [path for _, path in sorted(found)]
 
     def find_checkpoint(self, name: str = "latest") -> Path:
-        """A checkpoint by name: `latest`, `best`, a step (`500`) or a folder's name (`step-000500`)."""
+        """A checkpoint by name: `latest`, `best`, a step (`500`) or a folder's name (`step-000500`).
+
+        Args:
+            name: Which one.
+
+        Raises:
+            RunError: There is none.
+        """
         there = self.checkpoints()
         if not there:
             raise RunError(
@@ -185,13 +210,25 @@ class Run:
         return path
 
     def prune(self, settings: RunSettings, best: int | None = None) -> None:
-        """Deletes the checkpoints that the settings do not keep."""
+        """Deletes the checkpoints that the settings do not keep.
+
+        Args:
+            settings: How many are kept, and which.
+            best: The step of the best one, which stays.
+        """
         there = {step_of(path): path for path in self.checkpoints()}
         for step in there.keys() - retained(there, settings, best):
             self.discard(there[step])
 
     def set_aside(self, path: Path) -> Path:
-        """Moves a damaged checkpoint to where it is none any more; its new place."""
+        """Moves a damaged checkpoint to where it is none any more; its new place.
+
+        Args:
+            path: The checkpoint.
+
+        Returns:
+            Its new place.
+        """
         aside = path.with_name(f"{path.name}.damaged")
         with contextlib.suppress(OSError):
             shutil.rmtree(aside, ignore_errors=True)
@@ -199,7 +236,11 @@ class Run:
         return aside
 
     def discard(self, path: Path) -> None:
-        """Deletes a checkpoint, so that it is gone as a whole before its files go."""
+        """Deletes a checkpoint, so that it is gone as a whole before its files go.
+
+        Args:
+            path: The checkpoint.
+        """
         from gadkit.checkpoints.store import remove_folder
 
         remove_folder(path)

@@ -233,7 +233,11 @@ class Model:
         refine: Refine | None = None,
         **how: Unpack[Variation],
     ) -> Iterator[np.ndarray]:
-        """Renders videos side by side in one picture: chunks of uint8 `(n, rows * H, columns * W, C)`."""
+        """Renders videos side by side in one picture; arguments as for `stream`.
+
+        Yields:
+            Chunks of frames, uint8 `(n, rows * H, columns * W, C)`.
+        """
         return self.videos(num, seed, labels, first, refine, **how).grid(length)
 
     def refinement(self, refine: Refine | None = None) -> Refinement | None:

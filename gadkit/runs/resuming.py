@@ -13,6 +13,7 @@ from gadkit.checkpoints.store import verify
 from gadkit.config import RunConfig
 from gadkit.data.store import Store
 from gadkit.errors import ConfigError, DamagedError, GadkitError, RunError
+from gadkit.layers import TRACKER
 from gadkit.registry import Registry
 from gadkit.runs.attempt import Attempt, attempt_at, was_abandoned
 from gadkit.runs.facts import read_facts
@@ -34,6 +35,7 @@ _SAFE = (
     "evaluation",
     "plugins",
     "refiner",
+    "tracker",
     "clips.resident",
     "trainer.accumulate",
     "data.path",
@@ -189,8 +191,9 @@ def changes(registry: Registry, run: Run, config: RunConfig, *, data: bool) -> l
     except (OSError, ValueError) as error:
         raise RunError(f"{path}: cannot be read ({error}); restore it, or start a new run.") from error
     try:  # with the settings that were new since it was written
-        begun = RunConfig.resolve(registry, file=path)
-        before, spelled = begun.to_dict(), begun.spelled_out().to_dict()
+        begun = RunConfig.resolve(registry, file=path, trackers=False)
+        own = {TRACKER: written[TRACKER]} if TRACKER in written else {}
+        before, spelled = begun.to_dict() | own, begun.spelled_out().to_dict() | own
     except GadkitError:
         before = spelled = written
     now, spelled_now = config.to_dict(), config.spelled_out().to_dict()

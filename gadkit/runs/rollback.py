@@ -50,6 +50,7 @@ def go_back(session: Session, trouble: Trouble) -> dict[str, Any]:
             fresh = session.attempt.after(session.attempt.trouble + 1)
             event = {"step": step, "event": GIVEN_UP, "text": error, "attempt": fresh.to_dict()}
             run.write_log([*rewound(run.read_log(), step, fresh), event])
+            session.tell("gadkit_event_logged", step=step, event=GIVEN_UP, text=error)
             error += f" The checkpoint of step {step} is whole."
         return {"error": error}
     target = there[1] if attempt.tries >= _FURTHER and len(there) > 1 else there[0]
@@ -63,7 +64,7 @@ def go_back(session: Session, trouble: Trouble) -> dict[str, Any]:
     run.write_log([*rewound(run.read_log(), step, attempt), told])
     for later in there[: there.index(target)]:
         run.discard(later)
-    session.registry.notify("gadkit_event_logged", folder=run.path, step=step, event=ROLLBACK, text=text)
+    session.tell("gadkit_event_logged", step=step, event=ROLLBACK, text=text)
     return {"checkpoint": str(target), "attempt": attempt.to_dict(), "text": text}
 
 

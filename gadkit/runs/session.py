@@ -30,6 +30,7 @@ from gadkit.runs.folder import Run, step_of
 from gadkit.runs.parts import build_part
 from gadkit.runs.reporter import Reporter
 from gadkit.runs.scheduling import Scheduling
+from gadkit.runs.telling import Telling
 
 if TYPE_CHECKING:
     from gadkit.evaluation.watching import Evaluator
@@ -54,6 +55,7 @@ class Session:
         background: Where files are written while training goes on.
         attempt: Which try of the run this is.
         page: What writes the run's page, in the process that writes.
+        telling: What tells plugins and trackers of the run, in the process that writes.
         evaluator: What measures while the run goes on, where it asks for that.
         watch: What looks for numbers that are not finite, while a course is under way. A trainer that gives it its
             losses and gradients learns which was the first.
@@ -75,6 +77,7 @@ class Session:
     background: Background = field(default_factory=Background)
     attempt: Attempt = field(default_factory=Attempt)
     page: LiveReport | None = None
+    telling: Telling | None = None
     evaluator: Evaluator | None = None
     watch: Watch | None = None
     scheduling: Scheduling = field(init=False)
@@ -137,8 +140,22 @@ class Session:
         """
         return build_part(self.config, kind, self.root, self.video, self.parts, name)
 
+    def tell(self, name: str, **values: Any) -> None:
+        """Tells plugins and trackers of the run.
+
+        Args:
+            name: A lifecycle hook.
+            **values: Its arguments but `folder`.
+        """
+        if self.telling is not None:
+            self.telling.tell(name, **values)
+
     def begin(self, attempt: Attempt) -> None:
-        """Turns to a try: noise and the order of clips are drawn for it from here on."""
+        """Turns to a try: noise and the order of clips are drawn for it from here on.
+
+        Args:
+            attempt: Which one, and at which share of the learning rates.
+        """
         self.attempt = attempt
         self.clips.rekey(self.key.fold("clips"))
 

@@ -42,6 +42,7 @@ from gadkit.runs.resuming import GoingOn, changes, check_changes, choose_checkpo
 from gadkit.runs.session import Session
 from gadkit.runs.sketches import check_resumed
 from gadkit.runs.stores import open_store
+from gadkit.runs.telling import Telling, build_trackers
 from gadkit.transfer.initial import begin_together, begun_with, check_source
 
 
@@ -108,6 +109,9 @@ def train(
     engine = Engine(resolved.device, resolved.precision)
     check_rules(resolved, engine.precision)
     with ExitStack() as held:
+        if engine.main:  # before an hour of decoding, because one may be refused
+            for name, tracker in build_trackers(resolved.trackers).items():
+                held.enter_context(registry.attached(name, tracker))
         if run is not None:
             check_inside(run.path)
         if run is not None and engine.main and not dry_run:
@@ -139,6 +143,8 @@ def train(
         if engine.main:
             plan = make_plan(session.config, engine, store, session.video, session.parts, footprint)
             plan.facts += session.scheduling.facts()
+            if resolved.trackers:
+                plan.facts.append(("trackers", ", ".join(resolved.trackers)))
             plan.facts += [("auto batch", f"trainer.{name} = {value}") for name, value in cut.items()]
             if transfer is not None:
                 plan.transfer = transfer
@@ -205,9 +211,10 @@ def _going_on(registry: Registry, run: Run, config: RunConfig, engine: Engine, a
 
 
 def _fit(session: Session, trainer: Trainer, footprint: Footprint | None) -> Outcome:
-    run, registry = session.run, session.registry
+    run = session.run
     if run is not None:
-        registry.notify("gadkit_run_started", folder=run.path, config=session.config.to_dict(), step=session.step)
+        session.telling = Telling(session.registry, run.path)
+        session.tell("gadkit_run_started", config=session.config.to_dict(), step=session.step)
     reason = "failed"
     try:
         with session.background, algorithms(session.config.run.deterministic, session.engine.device):
@@ -226,7 +233,9 @@ def _fit(session: Session, trainer: Trainer, footprint: Footprint | None) -> Out
             last = step_of(there[-1]) if there else 0
             if session.page is not None:
                 session.page.refresh(reason)
-            registry.notify("gadkit_run_ended", folder=run.path, step=last, reason=reason)
+            session.tell("gadkit_run_ended", step=last, reason=reason)
+            if session.telling is not None:
+                session.telling.end()
             session.reporter.ended(run.path, last, reason)
     return Outcome(path=run.path if run else None, reason=reason)
 

@@ -49,7 +49,7 @@ class Writer:
         session.background.check()
         if session.run is not None:
             session.run.log(step, {**{name: round(clock, 3) for name, clock in clocks.items()}, **values})
-            session.registry.notify("gadkit_step_logged", folder=session.run.path, step=step, values=dict(values))
+            session.tell("gadkit_step_logged", step=step, values=dict(values))
         if session.engine.main:
             session.reporter.logged(step, dict(values))
 
@@ -58,8 +58,7 @@ class Writer:
         session = self._session
         if session.run is not None:
             session.run.log(step, {"event": name, "text": sentence, **values})
-            told = {"step": step, "event": name, "text": sentence}
-            session.registry.notify("gadkit_event_logged", folder=session.run.path, **told)
+            session.tell("gadkit_event_logged", step=step, event=name, text=sentence)
         if session.engine.main:
             session.reporter.warned(step, sentence)
 
@@ -133,7 +132,7 @@ class Writer:
             with torch.no_grad():
                 grid = shown.grid(settings.run.samples, length, seed=settings.seed)
                 write_video(path, grid, video.fps, length=length)
-            session.registry.notify("gadkit_samples_written", folder=run.path, step=step, path=path)
+            session.tell("gadkit_samples_written", step=step, path=path)
             self._page()
             session.reporter.wrote(path)
 

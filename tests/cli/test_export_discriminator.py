@@ -100,7 +100,7 @@ def test_that_of_another_package_is_named_and_needed_by_its_use_alone(gadkit_com
         assert gadkit_command("sample", source, "--out", f"{source}.png").code == 0
         error = gadkit_command("export", source, f"other-{number}", "--discriminator").error
         assert "discriminator 'acme-gan:flat' is not available" in error
-        assert error.endswith("install it.")
+        assert error.endswith("install it: `gadkit plugins install acme-gan`.")
         assert gadkit_command("export", source, f"plain-{number}").code == 0
     assert Path("run.png").read_bytes() == Path("model.png").read_bytes()
 

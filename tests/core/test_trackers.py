@@ -1,4 +1,4 @@
-"""Lifecycle hooks: what a tracker is told, and that it can do no harm."""
+"""Lifecycle hooks: what plugins are told of a run, and that they can do no harm."""
 
 from __future__ import annotations
 
