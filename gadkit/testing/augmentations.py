@@ -9,15 +9,18 @@ import torch
 from torch import Tensor
 
 from gadkit.interfaces.augmentation import Augmentation
-from gadkit.testing.probes import close, has_setting, noise_of, promise, tensor, untouched
+from gadkit.testing.probes import close, has_setting, noise_of, tensor, untouched
+from gadkit.testing.promises import ALONE, LAYOUT, ON_GRAPH, SAME, promise
 from gadkit.testing.reads import HostReads
 from gadkit.testing.scheduled import check_scheduled
+from gadkit.testing.surroundings import unshared
 
 _CLIPS = 12
 #: Frames, height and width of the clips tried: square, wide, and of odd sides with a single frame.
 _SHAPES = ((3, 8, 8), (4, 6, 12), (1, 9, 7))
 #: A clip alone and among others, frames in another order: the same sums, perhaps in another order.
 _CLOSE = 1e-9
+_ALIKE = "draw once for a clip, without `at`, and look at no frame beside the one that is changed"
 _STRENGTHS = (0.0, 0.5, 1.0)
 
 
@@ -32,6 +35,11 @@ def check_augmentation(cls: type[Augmentation], **settings: Any) -> None:
     Raises:
         AssertionError: A broken promise.
     """
+    with unshared(cls):
+        _check(cls, settings)
+
+
+def _check(cls: type[Augmentation], settings: dict[str, Any]) -> None:
     name = cls.__name__
     mend = "add one, a number from 0 to 1, of the type `Annotated[gadkit.Scheduled, Field(ge=0, le=1)]`"
     has_setting(cls, "strength", "--set augmentation.strength=0.5", mend)
@@ -76,7 +84,7 @@ def _check_clips(augmentation: Augmentation, clips: Tensor, name: str) -> None:
             with untouched(name, video):
                 seen = augmentation(video, noise, _strength(strength, video))
             what = f"{name} of {str(dtype).removeprefix('torch.')} clips, with a strength of {strength:g},"
-            tensor(seen, tuple(video.shape), what, dtype)
+            tensor(seen, tuple(video.shape), what, dtype, layout="(B, N, C, H, W), of the size that came")
             if strength == 0:
                 promise(
                     torch.equal(seen, video),
@@ -92,17 +100,17 @@ def _check_clips(augmentation: Augmentation, clips: Tensor, name: str) -> None:
         f"it left all {_CLIPS} as they were",
         "use the strength that is handed over",
     )
-    close(augmentation(clips, noise, full), seen, 0.0, f"{name} gives the same clips for the same noise")
+    close(augmentation(clips, noise, full), seen, 0.0, f"{name} gives the same clips for the same noise", mend=SAME)
     promised = f"{name} of a clip does not depend on its layout in memory"
-    close(augmentation(clips.contiguous(), noise, full), seen, _CLOSE, promised)
+    close(augmentation(clips.contiguous(), noise, full), seen, _CLOSE, promised, mend=LAYOUT)
     seen = augmentation(clips, noise, half)
     for row in range(_CLIPS):
         alone = type(noise)(noise.key, noise.samples[row : row + 1])
         promised = f"{name}: what becomes of a clip is a function of it and its own noise"
-        close(augmentation(clips[row : row + 1], alone, half), seen[row : row + 1], _CLOSE, promised)
+        close(augmentation(clips[row : row + 1], alone, half), seen[row : row + 1], _CLOSE, promised, mend=ALONE)
     order = torch.tensor([*range(1, clips.shape[1]), 0])
     promised = f"{name} changes every frame of a clip in the same way, in whichever place it stands"
-    close(augmentation(clips[:, order], noise, half), seen[:, order], _CLOSE, promised)
+    close(augmentation(clips[:, order], noise, half), seen[:, order], _CLOSE, promised, mend=_ALIKE)
 
 
 def _check_gradients(augmentation: Augmentation, name: str) -> None:
@@ -137,7 +145,7 @@ def _check_gradients(augmentation: Augmentation, name: str) -> None:
         return (function(clips + step * along) - function(clips - step * along)).detach() / (2 * step)
 
     promised = f"{name}'s gradient in the video is that of its value"
-    close((slope * along).sum(), rise(judged), 1e-5, promised, relative=True)
+    close((slope * along).sum(), rise(judged), 1e-5, promised, relative=True, mend=ON_GRAPH)
     try:
         (second,) = torch.autograd.grad(steepness(leaf, twice=True), leaf)
     except RuntimeError as error:
@@ -149,4 +157,4 @@ def _check_gradients(augmentation: Augmentation, name: str) -> None:
         )
         raise
     promised = f"the gradient of {name}'s gradient is that of its value"
-    close((second * along).sum(), rise(steepness), 1e-4, promised, relative=True)
+    close((second * along).sum(), rise(steepness), 1e-4, promised, relative=True, mend=ON_GRAPH)

@@ -14,9 +14,11 @@ from gadkit.checkpoints.tensors import check_tensors
 from gadkit.checkpoints.trees import flatten, snapshot, unflatten
 from gadkit.interfaces.direction import Direction
 from gadkit.interfaces.loss import Loss
-from gadkit.testing.probes import promise, untouched
+from gadkit.testing.probes import untouched
+from gadkit.testing.promises import promise
 from gadkit.testing.reads import HostReads
 from gadkit.testing.scheduled import check_scheduled
+from gadkit.testing.surroundings import unshared
 from gadkit.testing.watched import (
     NAMES,
     Conditions,
@@ -48,6 +50,11 @@ def check_direction(cls: type[Direction], **settings: Any) -> None:
     Raises:
         AssertionError: A broken promise.
     """
+    with unshared(cls):
+        _check(cls, settings)
+
+
+def _check(cls: type[Direction], settings: dict[str, Any]) -> None:
     name = cls.__name__
 
     def build() -> Direction:

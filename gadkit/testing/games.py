@@ -24,7 +24,11 @@ Schedule = Callable[[float], float]
 
 
 def held_then_falling(done: float) -> float:
-    """1 over the first half of the steps, then linearly down to .02."""
+    """1 over the first half of the steps, then linearly down to .02.
+
+    Args:
+        done: The share of the steps that are done, in [0, 1].
+    """
     return min(1.0, 1.0 - 0.98 * (2 * done - 1))
 
 
@@ -245,18 +249,38 @@ class Mixture:
 
     @classmethod
     def ring(cls, count: int = 8, radius: float = 2.0, std: float = 0.05) -> Mixture:
-        """Modes on a circle."""
+        """A mixture with its modes on a circle.
+
+        Args:
+            count: How many.
+            radius: Of the circle.
+            std: Of each mode, in either direction.
+        """
         angle = torch.arange(count) * (2 * torch.pi / count)
         return cls(radius * torch.stack((angle.cos(), angle.sin()), dim=1), std)
 
     @classmethod
     def grid(cls, side: int = 5, spacing: float = 2.0, std: float = 0.1) -> Mixture:
-        """Modes on a square grid around 0."""
+        """Modes on a square grid around 0.
+
+        Args:
+            side: Modes a side.
+            spacing: Between two of them.
+            std: Of each mode, in either direction.
+
+        Returns:
+            The mixture.
+        """
         axis = (torch.arange(side) - (side - 1) / 2) * spacing
         return cls(torch.cartesian_prod(axis, axis), std)
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        """Points `(count, 2)`."""
+        """Random points `(count, 2)`.
+
+        Args:
+            count: How many.
+            generator: Where the random numbers come from.
+        """
         which = torch.randint(len(self.modes), (count,), generator=generator)
         return self.modes[which] + self.std * torch.randn(count, 2, generator=generator)
 
@@ -325,7 +349,14 @@ class MixtureGame(SmallGame):
         )
 
     def make(self, latents: Tensor) -> Tensor:
-        """Latents `(B, Z)` to points as clips `(B, 1, 2, 1, 1)`."""
+        """Points as clips.
+
+        Args:
+            latents: `(B, Z)`.
+
+        Returns:
+            `(B, 1, 2, 1, 1)`.
+        """
         return torch.as_tensor(self.making(latents)).view(-1, 1, 2, 1, 1)
 
     def score(self, latents: Tensor) -> Tensor:
@@ -333,7 +364,15 @@ class MixtureGame(SmallGame):
         return torch.as_tensor(self.judging(self.make(latents).flatten(1))).flatten()
 
     def latents(self, count: int, seed: int = 0) -> Tensor:
-        """Latents `(count, Z)` to sample from, the same for equal arguments."""
+        """Latents `(count, Z)` to sample from, the same for equal arguments.
+
+        Args:
+            count: How many.
+            seed: Of the draw.
+
+        Returns:
+            `(count, Z)`.
+        """
         generator = torch.Generator().manual_seed(Key.of(self.seed, "sample", seed).seed)
         return torch.randn(count, self.latent_dim, generator=generator).to(self.dtype)
 

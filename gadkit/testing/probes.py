@@ -11,17 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from gadkit.errors import ConfigError
-from gadkit.interfaces.assembler import VideoAssembler
+from gadkit.interfaces.assembler import BLOCK, VideoAssembler
 from gadkit.interfaces.discriminator import Discriminator
 from gadkit.interfaces.generator import Generator
 from gadkit.interfaces.spec import VideoSpec
 from gadkit.randomness import Key, Noise
-
-
-def promise(kept: bool, promised: str, found: str, mend: str) -> None:
-    """Raises `AssertionError` where a promise is not kept."""
-    if not kept:
-        raise AssertionError(f"Promised: {promised}. Found: {found}. To mend it: {mend}.")
+from gadkit.testing.promises import SAVED, promise, works
+from gadkit.testing.surroundings import surroundings
 
 
 def noise_of(batch: int, *, seed: int = 0) -> Noise:
@@ -29,50 +25,77 @@ def noise_of(batch: int, *, seed: int = 0) -> Noise:
     return Noise(Key.of(seed, "conformance"), torch.arange(5, 5 + batch))
 
 
-def close(found: Tensor, expected: Tensor, tolerance: float, promised: str, *, relative: bool = False) -> None:
+def close(
+    found: Tensor,
+    expected: Tensor,
+    tolerance: float,
+    promised: str,
+    *,
+    relative: bool = False,
+    mend: str,
+) -> None:
     """Two tensors agree up to `tolerance`, absolute, or relative to the largest expected number."""
+    promise(
+        found.shape == expected.shape,
+        promised,
+        f"they have the shapes {tuple(found.shape)} and {tuple(expected.shape)}",
+        mend,
+    )
     scale = max(float(expected.detach().abs().max()), 1e-12) if relative else 1.0
     difference = float((found.detach().double() - expected.detach().double()).abs().max()) / scale
     promise(
         difference <= tolerance,
         promised,
         f"they differ by up to {difference:.3g}, more than {tolerance:g}",
-        "look for state, randomness or neighbours that the result depends on",
+        mend,
     )
 
 
 @contextmanager
-def untouched(name: str, *inputs: Tensor) -> Iterator[None]:
-    """The block neither changes its inputs nor draws from PyTorch's global generator."""
-    before, state = [tensor.detach().clone() for tensor in inputs], torch.get_rng_state()
-    yield
+def untouched(name: str, *inputs: Tensor | None, drawing: bool = False) -> Iterator[None]:
+    """The block neither changes its inputs nor what the process shares, nor draws from a global generator.
+
+    In training, PyTorch's may be drawn from (`drawing`), which the run seeds for every step.
+    """
+    given = [tensor for tensor in inputs if tensor is not None]
+    before, state = [tensor.detach().clone() for tensor in given], torch.get_rng_state()
+    with surroundings(name):
+        yield
     promise(
-        all(torch.equal(old, new) for old, new in zip(before, inputs, strict=True)),
+        all(torch.equal(old, new) for old, new in zip(before, given, strict=True)),
         f"{name} leaves its inputs as they are",
         "it changed one in place",
         "work on a copy, and use no in-place operation on what was handed over",
     )
     promise(
-        torch.equal(state, torch.get_rng_state()),
+        drawing or torch.equal(state, torch.get_rng_state()),
         f"{name} draws no number from PyTorch's global generator",
         "the generator's state changed",
-        "draw from the `noise` that it is given, and make dropout inactive in eval mode",
+        "draw from the noise or the codes that it is given, and let dropout rest in eval mode",
     )
 
 
-def tensor(found: Tensor, shape: tuple[int, ...], name: str, dtype: torch.dtype | None = None) -> None:
-    """A finite floating-point tensor of a certain shape."""
+def tensor(
+    found: Tensor, shape: tuple[int, ...], name: str, dtype: torch.dtype | None = None, *, layout: str = "a scalar"
+) -> None:
+    """A finite floating-point tensor of a certain shape, which `layout` explains."""
+    promise(
+        isinstance(found, Tensor),
+        f"{name} is a tensor",
+        f"it is {type(found).__name__}",
+        f"return {layout}",
+    )
     promise(
         tuple(found.shape) == shape,
         f"{name} has the shape {shape}",
         f"it is {tuple(found.shape)}",
-        "follow the layout in the interface's docstring",
+        f"return {layout}",
     )
     promise(
         found.is_floating_point() and dtype in (None, found.dtype),
         f"{name} is {dtype or 'floating point'}",
         f"it is {found.dtype}",
-        "keep the type of the inputs",
+        "make tensors in the type of the inputs (`dtype=x.dtype`), and cast nothing",
     )
     promise(
         bool(found.isfinite().all()),
@@ -82,9 +105,9 @@ def tensor(found: Tensor, shape: tuple[int, ...], name: str, dtype: torch.dtype 
     )
 
 
-def pixels(found: Tensor, shape: tuple[int, ...], name: str) -> None:
+def pixels(found: Tensor, shape: tuple[int, ...], name: str, dtype: torch.dtype | None = None) -> None:
     """A video in [-1, 1] of a certain shape."""
-    tensor(found, shape, f"{name}'s video")
+    tensor(found, shape, f"{name}'s video", dtype, layout="(B, T, C, H, W), a frame for every code")
     low, high = float(found.detach().min()), float(found.detach().max())
     promise(
         low >= -1 and high <= 1,
@@ -126,7 +149,7 @@ def round_trip(net: nn.Module, other: nn.Module, use: Callable[[Any], Tensor], n
     """`other`, built from another seed, does what `net` does once it has its state."""
     before = use(net)
     other.load_state_dict(net.state_dict())
-    close(use(other), before, 1e-6, f"{name} is the same after its state was saved and loaded")
+    close(use(other), before, 1e-6, f"{name} is the same after its state was saved and loaded", mend=SAVED)
 
 
 def gradients(net: nn.Module, value: Tensor, name: str, *, every: bool = True) -> None:
@@ -206,10 +229,11 @@ def prefixes(
 ) -> None:
     """A longer video begins with the shorter one in uint8, for generators of every sort of context."""
 
-    def render(context: int | str, length: int) -> Tensor:
+    def render(context: int | str, length: int, start: int = 0) -> Tensor:
         generator = TinyGenerator(video, z, moving, context)
         with torch.no_grad():
-            film = torch.cat([*net.stream(generator, noise, length, labels)], dim=1)
+            later = {"start": start} if start else {}
+            film = torch.cat([*net.stream(generator, noise, length, labels, **later)], dim=1)
         promise(
             film.shape[1] == length,
             f"{name}.stream yields the frames that it was asked for",
@@ -228,6 +252,24 @@ def prefixes(
                     f"the first {length} of {longest} frames differ (a generator with context {context!r})",
                     "make every code a function of its own time and of those before it, never of the length",
                 )
+        begun = longest // 2
+        promised = f"with {name}, a video from a later frame on is the rest of the whole video"
+        mend = "leave `stream` to the base class, and let a state be None only where no earlier code matters"
+        with works(promised, mend):
+            rest = render(context, longest - begun, begun)
+        promise(
+            torch.equal(rest, film[:, begun:]),
+            promised,
+            f"the frames from {begun} on differ (a generator with context {context!r})",
+            mend,
+        )
+    if type(net).stream is not VideoAssembler.stream:  # it may do anything, also beyond the lengths above
+        promise(
+            torch.equal(render(0, 8 * BLOCK + 1)[:, : BLOCK + 1], render(0, BLOCK + 1)),
+            f"with {name}, a longer video begins with the shorter one, frame for frame",
+            f"the first {BLOCK + 1} of {8 * BLOCK + 1} frames differ",
+            "make every code a function of its own time and of those before it, never of the length",
+        )
     try:
         render("fixed", video.frames + 1)
     except ConfigError:

@@ -9,8 +9,10 @@ from torch import Tensor, nn
 
 from gadkit.interfaces.refiner import Refiner
 from gadkit.randomness import Key, Noise
-from gadkit.testing.probes import close, has_setting, noise_of, promise, tensor, untouched
+from gadkit.testing.probes import close, has_setting, noise_of, tensor, untouched
+from gadkit.testing.promises import ALONE, SAME, promise
 from gadkit.testing.reads import HostReads
+from gadkit.testing.surroundings import unshared
 
 _LATENT = 5
 _SAMPLES = 6
@@ -56,6 +58,11 @@ def check_refiner(cls: type[Refiner], **settings: Any) -> None:
     Raises:
         AssertionError: A broken promise.
     """
+    with unshared(cls):
+        _check(cls, settings)
+
+
+def _check(cls: type[Refiner], settings: dict[str, Any]) -> None:
     name = cls.__name__
     has_setting(cls, "steps", "gadkit sample --refine 10", "add one, an integer of at least 0")
     refiner, none = cls(**settings), cls(**{**settings, "steps": 0})
@@ -85,14 +92,20 @@ def _check_latents(refiner: Refiner, none: Refiner, name: str) -> None:
         with untouched(name, start):
             refined = refiner.refine(score, start, noise)
         what = f"{name} of {str(dtype).removeprefix('torch.')} latents, with scores of size {scale:g},"
-        tensor(refined, (_SAMPLES, _LATENT), what, dtype)
+        tensor(refined, (_SAMPLES, _LATENT), what, dtype, layout="(B, L), as it came")
         promise(
             not refined.requires_grad,
             f"{name} gives latents without a graph",
             "they require a gradient",
             "detach them",
         )
-        close(refiner.refine(score, start, noise), refined, 0.0, f"{name} gives the same latents for the same noise")
+        close(
+            refiner.refine(score, start, noise),
+            refined,
+            0.0,
+            f"{name} gives the same latents for the same noise",
+            mend=SAME,
+        )
         kept = none.refine(score, start, noise)
         promise(
             kept.dtype == dtype and torch.equal(kept, start),
@@ -110,7 +123,7 @@ def _check_samples(refiner: Refiner, name: str) -> None:
         rows = slice(row, row + 1)
         alone = refiner.refine(_Score(), start[rows], Noise(noise.key, noise.samples[rows]))
         promised = f"{name}: what becomes of a latent does not depend on those beside it"
-        close(alone, refined[rows], _CLOSE, promised)
+        close(alone, refined[rows], _CLOSE, promised, mend=ALONE)
     start, noise = _start(count=64)
     latents = start.clone().requires_grad_()
     (slope,) = torch.autograd.grad(_Score()(latents).sum(), latents)
@@ -151,7 +164,7 @@ def _check_surroundings(refiner: Refiner, name: str) -> None:
             promise(False, f"{name} works inside torch.no_grad()", repr(error), "use `with torch.enable_grad():`")
             raise
         off = not torch.is_grad_enabled()
-    close(inside, outside, 0.0, f"{name} does the same inside torch.no_grad()")
+    close(inside, outside, 0.0, f"{name} does the same inside torch.no_grad()", mend="use `with torch.enable_grad():`")
     promise(
         off and torch.is_grad_enabled(),
         f"{name} leaves gradients switched on or off as it found them",

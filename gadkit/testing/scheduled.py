@@ -10,7 +10,8 @@ from torch import Tensor
 from gadkit.errors import ConfigError
 from gadkit.randomness import Key, seeded
 from gadkit.signature import settings_of, validate
-from gadkit.testing.probes import close, promise
+from gadkit.testing.probes import close
+from gadkit.testing.promises import promise
 
 
 def check_scheduled(
@@ -57,7 +58,14 @@ def check_scheduled(
                 with seeded(Key.of(1)):
                     expected = outcome(built)
                 told = f"{cls.__name__} with its attribute {name} set to {value!r} does what one built with it does"
-                close(found, expected, 1e-6, told, relative=True)
+                close(
+                    found,
+                    expected,
+                    1e-6,
+                    told,
+                    relative=True,
+                    mend=f"read self.{name} where it is used, and keep no copy of it",
+                )
 
 
 def _others(cls: type[Any], settings: Mapping[str, Any], name: str, given: Any) -> Iterator[Any]:

@@ -1,50 +1,41 @@
-"""The augmentation of the documentation conforms, turns what it says, and trains from the command line."""
-
-import sys
-from pathlib import Path
+"""The augmentation of the documentation turns and mirrors as often as it says, on square clips and on others."""
 
 import pytest
 import torch
-from documented import documented_plugin
-from small_runs import folder_of_clips
+from documented import documented
 
 from gadkit import Key, Noise
-from gadkit.cli import app
-from gadkit.runs.folder import Run
-from gadkit.testing import check_augmentation
 
 
 @pytest.fixture
 def plugin(tmp_path, monkeypatch):
-    with documented_plugin(monkeypatch, tmp_path, "turns", "class Turns") as file:
-        yield file
+    with documented(monkeypatch, tmp_path, "augmentation"):
+        yield
 
 
-def test_it_conforms(plugin):
-    from turns import Turns
+def changed(video, strength, count=4000):
+    from blit import Blit
 
-    check_augmentation(Turns)
-
-
-def test_it_turns_half_of_the_share_that_is_its_strength(plugin):
-    from turns import Turns
-
-    video = torch.arange(6.0).view(1, 1, 1, 2, 3).expand(2000, 1, 1, 2, 3)
-    seen = Turns()(video, Noise(Key.of(3), torch.arange(2000)), torch.tensor(0.5))
-    turned = seen[:, 0, 0, 0, 0] == 5
-    assert torch.equal(seen[turned][0, 0, 0], torch.tensor([[5.0, 4, 3], [2, 1, 0]]))
-    assert torch.equal(seen[~turned], video[~turned])
-    assert abs(float(turned.float().mean()) - 0.25) < 0.04
+    clips = video.expand(count, 1, 1, *video.shape)
+    return Blit()(clips, Noise(Key.of(3), torch.arange(count)), torch.tensor(strength))[:, 0, 0]
 
 
-def test_it_trains_from_the_command_line(plugin, monkeypatch):
-    folder_of_clips(Path("clips"), count=2)
-    for name, more in (("plain", "--augmentation none"), ("turned", f"--plugin {plugin} --augmentation turns")):
-        command = (
-            f"gadkit train --data clips --resolution 16 --frames 8 --batch-size 4 --steps 1 --device cpu --out {name}"
-        )
-        nets = "--set generator.width=8 --set generator.latent_dim=8 --set generator.motion_dim=4"
-        monkeypatch.setattr(sys, "argv", f"{command} {nets} --set discriminator.width=8 {more}".split())
-        assert app.run(app.app) == 0
-    assert "augmentation/strength" not in Run(Path("plain")).read_log()[-1]
-    assert Run(Path("turned")).read_log()[-1]["augmentation/strength"] == 1.0
+def test_every_turn_and_mirror_image_comes_as_often_as_it_should(plugin):
+    """With the probability p: a mirror image in half of the cases, and each of the four turns in a quarter."""
+    square, strength = torch.arange(9.0).view(3, 3), 0.5
+    seen = changed(square, strength)
+    for mirrored, chance in ((False, 1 - strength / 2), (True, strength / 2)):
+        for quarters in range(4):
+            expected = (square.flip(1) if mirrored else square).rot90(quarters)
+            share = float((seen == expected).all(2).all(1).float().mean())
+            turn = strength / 4 + (1 - strength if quarters == 0 else 0)
+            assert share == pytest.approx(chance * turn, abs=4 * (0.25 / 4000) ** 0.5)
+
+
+def test_clips_that_are_not_square_are_turned_by_halves(plugin):
+    wide = torch.arange(6.0).view(2, 3)
+    seen = changed(wide, 1.0)
+    ways = [wide, wide.flip(1), wide.flip(0, 1), wide.flip(0)]
+    shares = [float((seen == way).all(2).all(1).float().mean()) for way in ways]
+    assert sum(shares) == pytest.approx(1)
+    assert all(share == pytest.approx(0.25, abs=0.03) for share in shares)

@@ -1,30 +1,18 @@
-"""The refiner of the documentation conforms, draws from the density that it says, and samples from the command line."""
+"""The refiner of the documentation draws from the density that it says."""
 
 import math
-import sys
-from pathlib import Path
 
 import pytest
 import torch
-from documented import documented_plugin
-from small_runs import small
+from documented import documented
 
 from gadkit import Key, Noise
-from gadkit.cli import app
-from gadkit.testing import check_refiner
 
 
 @pytest.fixture
 def plugin(tmp_path, monkeypatch):
-    with documented_plugin(monkeypatch, tmp_path, "langevin", "class Langevin") as file:
+    with documented(monkeypatch, tmp_path, "refiner") as file:
         yield file
-
-
-def test_it_conforms(plugin):
-    from langevin import Langevin
-
-    check_refiner(Langevin)
-    check_refiner(Langevin, steps=5, rate=0.1)
 
 
 def test_it_draws_from_the_tilted_normal_distribution(plugin):
@@ -39,12 +27,3 @@ def test_it_draws_from_the_tilted_normal_distribution(plugin):
     mean = slope * (1 - (1 - rate / 2) ** steps)
     assert float((refined.mean(0) - mean).abs().max()) < 4 * math.sqrt(variance / count)
     assert float((refined.var(0) - variance).abs().max()) < 4 * variance * math.sqrt(2 / count)
-
-
-def test_it_samples_from_the_command_line(plugin, monkeypatch):
-    small("run", steps=1)
-    for name, more in (("plain", ""), ("refined", f" --plugin {plugin} --refiner langevin --refine 2")):
-        command = f"gadkit sample run --num 1 --seed 1 --device cpu --out {name}.mp4{more}"
-        monkeypatch.setattr(sys, "argv", command.split())
-        assert app.run(app.app) == 0
-    assert Path("plain.mp4").read_bytes() != Path("refined.mp4").read_bytes()
