@@ -1,0 +1,14 @@
+"""Everything that gadkit-shimmer offers keeps the promises of its interface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from gadkit.testing import conformance
+
+
+@pytest.mark.parametrize("check", conformance("gadkit-shimmer"), ids=str)
+def test_conformance(check: Callable[[], None]) -> None:
+    check()
