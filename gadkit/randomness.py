@@ -103,14 +103,25 @@ def bits(key: Key, samples: Tensor, at: Tensor, size: int) -> Tensor:
 
 
 def uniform(key: Key, samples: Tensor, at: Tensor, size: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Uniforms in [0, 1) with 24 bits, `(*shape, size)`: the same numbers in float32 and float64, on every device."""
+    """Uniforms in [0, 1) with 24 bits, `(*shape, size)`: the same numbers in float32 and float64, on every device.
+
+    Args:
+        key: What the numbers are for.
+        samples: int64 of any shape: the first coordinate.
+        at: int64, broadcasts with `samples`: the second coordinate.
+        size: Numbers a place.
+        dtype: Of the result.
+
+    Returns:
+        `(*shape, size)`, on the device of `samples`.
+    """
     return (bits(key, samples, at, size) >> 8).to(dtype) * 2.0**-24
 
 
 def normal(key: Key, samples: Tensor, at: Tensor, size: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """Standard normals `(*shape, size)` by Box and Muller's transform, computed in float64 and rounded to `dtype`.
 
-    On a device without float64 they are computed on the CPU and moved.
+    On a device without float64 they are computed on the CPU and moved. Arguments and shapes are as for `uniform`.
     """
     device = samples.device
     if device.type == "mps":
@@ -127,12 +138,26 @@ def integers(key: Key, samples: Tensor, at: Tensor, high: Tensor | int) -> Tenso
     """Integers in [0, high) for every place, int64; `high` (at most 2^31) may be a tensor that broadcasts.
 
     By multiplication and shift (Lemire 2019): biased by less than high / 2^32.
+
+    Args:
+        key: What the numbers are for.
+        samples: int64 of any shape: the first coordinate.
+        at: int64, broadcasts with `samples`: the second coordinate.
+        high: Past the largest number.
+
+    Returns:
+        int64, of the shape that `samples`, `at` and `high` broadcast to.
     """
     return (bits(key, samples, at, 1).squeeze(-1) * high) >> 32
 
 
 def permutation(key: Key, size: int) -> Tensor:
-    """A permutation of `range(size)`, int64 on the CPU: the order of 64-bit draws."""
+    """A permutation of `range(size)`, int64 on the CPU: the order of 64-bit draws.
+
+    Args:
+        key: What it is for.
+        size: How many numbers.
+    """
     words = bits(key, torch.arange(size), torch.zeros((), dtype=torch.int64), 2)
     return torch.argsort((words[:, 0] << 31) | (words[:, 1] >> 1), stable=True)
 
@@ -142,6 +167,12 @@ def seeded(key: Key) -> Iterator[None]:
     """Runs a block with PyTorch's global CPU generator seeded by `key`, and puts its state back after it.
 
     For code that cannot be told where its numbers come from, such as the initialisation of a third party's layers.
+
+    Args:
+        key: What the block's numbers are for.
+
+    Yields:
+        Nothing.
     """
     state = torch.get_rng_state()
     torch.default_generator.manual_seed(key.seed)
@@ -181,7 +212,11 @@ class Noise:
         return len(self.samples)
 
     def fold(self, *parts: str | int) -> Noise:
-        """The noise of the same samples for another purpose."""
+        """The noise of the same samples for another purpose.
+
+        Args:
+            *parts: The purpose, as for `Key.fold`.
+        """
         return Noise(self.key.fold(*parts), self.samples, device=self.device, dtype=self.dtype)
 
     def _places(self, at: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -209,7 +244,16 @@ class Noise:
         return uniform(self.key.fold(purpose), samples, at, size, self.dtype).to(self.device)
 
     def integers(self, purpose: str, high: int, at: Tensor | None = None) -> Tensor:
-        """Integers in [0, high), int64 `(B,)`, or `(B, N)` with `at`."""
+        """Integers in [0, high), int64 `(B,)`, or `(B, N)` with `at`.
+
+        Args:
+            purpose: As for `normal`.
+            high: Past the largest number.
+            at: As for `normal`.
+
+        Returns:
+            int64 `(B,)`, or `(B, N)` with `at`.
+        """
         samples, at = self._places(at)
         return integers(self.key.fold(purpose), samples, at, high).to(self.device)
 

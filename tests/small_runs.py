@@ -16,8 +16,10 @@ from clips import encode, moving
 from synthetic import Squares
 
 import gadkit
+from gadkit.checkpoints.store import read_tensors
 from gadkit.cli.app import app, run
 from gadkit.registry import get_registry
+from gadkit.runs.folder import Run
 from gadkit.runs.training import Outcome
 
 #: Flags that make `gadkit train` small; the clips of `folder_of_clips` fit them.
@@ -209,6 +211,11 @@ def files_of(folder: Path) -> dict[str, bytes]:
 def same_tensors(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether two sets of named tensors are equal, bit for bit."""
     return one.keys() == other.keys() and all(one[name].equal(other[name]) for name in one)
+
+
+def tensors_at_ends(run: str | Path) -> list[dict[str, Any]]:
+    """What training keeps at each checkpoint of a run, in order."""
+    return [read_tensors(path, "training.safetensors") for path in Run(Path(run)).checkpoints()]
 
 
 def small(out: str | Path, **choices: Any) -> Outcome:

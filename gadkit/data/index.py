@@ -14,6 +14,8 @@ from gadkit.data.shards import HEADER_BYTES, header, shard_name
 from gadkit.errors import ConfigError, DataError
 from gadkit.video.geometry import Geometry
 
+__all__ = ["CHANNELS", "NAME", "Index", "PackedVideo", "read_index"]
+
 #: Grows by one when packs of the same key would get other bytes.
 FORMAT = 2
 NAME = "index.json"
@@ -93,6 +95,12 @@ class Index:
 
 def read_index(folder: Path) -> Index:
     """Reads and checks the index of a pack against the sizes of its shards; no frame is read.
+
+    Args:
+        folder: Of the pack.
+
+    Returns:
+        What is in it.
 
     Raises:
         DataError: The folder holds no whole pack of this format.

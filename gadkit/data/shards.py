@@ -111,7 +111,7 @@ def header(count: int, frame: tuple[int, int, int]) -> bytes:
 
 
 def shard_name(number: int) -> str:
-    """The file name of a shard."""
+    """The file name of the shard of a number."""
     return f"shard-{number:05d}.safetensors"
 
 
@@ -154,6 +154,13 @@ class Shard:
 
     def index_select(self, dim: int, index: Tensor) -> Tensor:
         """Frames by number, as of a tensor, where `dim` is 0.
+
+        Args:
+            dim: 0.
+            index: int64 `(n,)`.
+
+        Returns:
+            uint8 `(n, H, W, C)`.
 
         Raises:
             UnavailableError: The file is not what it was, or cannot be reached.

@@ -76,7 +76,12 @@ class Adversary:
         self.augmenter.end()
 
     def critic(self, batch: Batch, place: Place) -> BoundCritic:
-        """The discriminator as both players meet it at a place of the step, with nothing judged yet."""
+        """The discriminator as both players meet it at a place of the step, with nothing judged yet.
+
+        Args:
+            batch: Of that place.
+            place: Draw and micro-batch.
+        """
         if place not in self._views:
             self._views[place] = self.augmenter.bind(batch.noise)
         return BoundCritic(self._discriminator, batch.labels, batch.times, self._views[place])
@@ -112,7 +117,14 @@ class Adversary:
         return loss + penalty
 
     def generator_loss(self, critic: BoundCritic, batch: Batch, fake: Tensor, name: str = "loss/generator") -> Tensor:
-        """The generator's loss, a scalar; `fake` has its graph, and `name` is what the loss is logged as."""
+        """The generator's loss, a scalar; `fake` has its graph, and `name` is what the loss is logged as.
+
+        Args:
+            critic: Of the batch.
+            batch: With the real clips.
+            fake: Generated clips `(B, N, C, H, W)` with their graph.
+            name: What the loss is logged as.
+        """
         with self._engine.autocast():
             real_heads: Heads = {}
             if self._loss.generator_needs_real:
@@ -123,7 +135,12 @@ class Adversary:
         return loss
 
     def judge_real(self, critic: BoundCritic, batch: Batch) -> None:
-        """Judges the real clips without a graph, for a generator's step alone: it moves nothing about them."""
+        """Judges the real clips without a graph, for a generator's step alone: it moves nothing about them.
+
+        Args:
+            critic: Of the batch.
+            batch: With the real clips.
+        """
         if self._loss.generator_needs_real:
             with torch.no_grad(), self._engine.autocast():
                 critic.heads(batch.real)

@@ -99,7 +99,12 @@ class Augmenter:
 
     @torch.no_grad()
     def see(self, real: Mapping[str, Tensor], fake: Mapping[str, Tensor]) -> None:
-        """Takes the logits of a micro-batch of pairs, `(B, K)` by head, in a step of the discriminator's."""
+        """Takes the logits of a micro-batch of pairs, `(B, K)` by head, in a step of the discriminator's.
+
+        Args:
+            real: Of real clips, by head.
+            fake: Of generated ones.
+        """
         if self._target is None:
             return
         for head, logits in real.items():
@@ -122,7 +127,11 @@ class Augmenter:
         return {} if self._target is None else {"strength": self.strength.clone(), "mean": self._mean.clone()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes back what `state_dict` gave; what a run without an adaptive strength gave leaves all as it is."""
+        """Takes back what `state_dict` gave; what a run without an adaptive strength gave leaves all as it is.
+
+        Args:
+            state: As `state_dict` gave it.
+        """
         if self._target is not None and state:
             self.strength.copy_(state["strength"])
             self._mean.copy_(state["mean"])

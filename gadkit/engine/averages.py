@@ -51,7 +51,12 @@ class Meter:
         self._counts: dict[str, int] = {}
 
     def add(self, name: str, value: Tensor) -> None:
-        """Adds a scalar; nothing is read on the host."""
+        """Adds a scalar; nothing is read on the host.
+
+        Args:
+            name: Under which it is logged.
+            value: The scalar, on the device.
+        """
         value = value.detach()
         if value.dtype in (torch.bfloat16, torch.float16):
             value = value.float()
@@ -63,7 +68,11 @@ class Meter:
             self._counts[name] = 1
 
     def read(self, engine: Engine) -> dict[str, float]:
-        """The means since the last read, over all processes; one transfer from the device."""
+        """The means since the last read, over all processes; one transfer from the device.
+
+        Args:
+            engine: The processes. All call it together.
+        """
         if not self._sums:
             return {}
         means = torch.stack([(self._sums[name] / self._counts[name]).to(engine.dtype) for name in self._sums])
@@ -74,14 +83,23 @@ class Meter:
         return values
 
     def state_dict(self, engine: Engine) -> dict[str, Any]:
-        """What was added since the last read, of every process. All must call it together."""
+        """What was added since the last read, of every process. All must call it together.
+
+        Args:
+            engine: The processes.
+        """
         if not self._sums:
             return {"names": []}
         sums = engine.gather(torch.stack([value.to(engine.dtype) for value in self._sums.values()]))
         return {"names": list(self._sums), "counts": list(self._counts.values()), "sums": sums}
 
     def load_state_dict(self, state: dict[str, Any], engine: Engine) -> None:
-        """Takes back what `state_dict` gave; where the number of processes is another, each takes the mean."""
+        """Takes back what `state_dict` gave; where the number of processes is another, each takes the mean.
+
+        Args:
+            state: As `state_dict` gave it.
+            engine: The processes.
+        """
         self._sums, self._counts = {}, {}
         if not state["names"]:
             return

@@ -51,7 +51,14 @@ class Cut:
         return self.batch_size // (self.world * self.pieces)
 
     def positions(self, step: int, draw: int, draws: int, piece: int) -> Tensor:
-        """The run's numbers of the samples of one micro-batch, int64 on the CPU."""
+        """The run's numbers of the samples of one micro-batch, int64 on the CPU.
+
+        Args:
+            step: Of the run.
+            draw: Which batch of the step.
+            draws: How many batches a step takes.
+            piece: Which micro-batch of the process.
+        """
         first = (step * draws + draw) * self.batch_size + (self.rank * self.pieces + piece) * self.micro_batch
         return torch.arange(first, first + self.micro_batch)
 
@@ -81,7 +88,12 @@ class Batches:
         self._usual: list[tuple[int, int]] = []
 
     def begin(self, step: int, key: Key) -> None:
-        """Turns to a step: everything is a function of it, and of what the try draws from."""
+        """Turns to a step: everything is a function of it, and of what the try draws from.
+
+        Args:
+            step: Its number.
+            key: What the try draws from.
+        """
         self._step = step
         self._key = key
         self._usual, self._asked = self._asked or self._usual, []

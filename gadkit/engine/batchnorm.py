@@ -48,7 +48,14 @@ class GroupedBatchNorm(_BatchNorm):
             raise ValueError(f"expected at least 2 dimensions, found {input.dim()}")
 
     def forward(self, input: Tensor) -> Tensor:
-        """Normalises `(N, C, ...)`; N must be a multiple of `groups`."""
+        """Normalises `(N, C, ...)`; N must be a multiple of `groups`.
+
+        Args:
+            input: `(N, C, ...)`, N a multiple of `groups`.
+
+        Returns:
+            The same shape.
+        """
         if not self.training:
             return super().forward(input)
         if self.groups == 1:  # a chunk of everything would still be copied in the backward pass
@@ -101,7 +108,12 @@ def statistics_groups(batch_size: int, group: int | None, micro_batch: int) -> t
 
 
 def commit_statistics(module: nn.Module, engine: Engine) -> None:
-    """Moves the running statistics by what the step saw, averaged over groups, micro-batches and processes."""
+    """Moves the running statistics by what the step saw, averaged over groups, micro-batches and processes.
+
+    Args:
+        module: Whose statistics they are.
+        engine: The processes. All call it together.
+    """
     layers = [m for m in module.modules() if isinstance(m, GroupedBatchNorm) and m.pending_count]
     if not layers:
         return

@@ -168,7 +168,12 @@ class Clips:
         return not (isinstance(self.store, ClipStore) and self.store.resident)
 
     def ahead(self, choice: Choice, times: Tensor | None) -> None:
-        """Begins to read clips that `batch` will be asked for."""
+        """Begins to read clips that `batch` will be asked for.
+
+        Args:
+            choice: Which clips.
+            times: As for `batch`.
+        """
         if not self.store.exhausted:
             self._feeder.ahead(choice, times)
 

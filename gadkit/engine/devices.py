@@ -117,7 +117,11 @@ class Engine:
         return json.loads(bytes(text.tolist()))
 
     def gather(self, values: Tensor) -> Tensor:
-        """The tensors `(...)` of all processes, equal in shape, as one `(world, ...)`. All must call it."""
+        """The tensors `(...)` of all processes, equal in shape, as one `(world, ...)`. All must call it.
+
+        Args:
+            values: This process's tensor.
+        """
         if self.world == 1:
             return values.unsqueeze(0)
         found = [torch.empty_like(values) for _ in range(self.world)]

@@ -28,7 +28,7 @@ class Choice:
     flips: Tensor | None = None
 
     def at(self, index: Tensor) -> Choice:
-        """Some of the clips, by int64 numbers `(b,)`."""
+        """Some of the clips, by `index`, int64 numbers `(b,)`."""
         return Choice(self.videos[index], self.places[index], None if self.flips is None else self.flips[index])
 
 

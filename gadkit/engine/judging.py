@@ -46,7 +46,12 @@ def judge(
 
 
 def total(discriminator: Discriminator, heads: Mapping[str, Tensor]) -> Tensor:
-    """One number a clip, `(B,)`: the sum of its logits, over the heads with their weights."""
+    """One number a clip, `(B,)`: the sum of its logits, over the heads with their weights.
+
+    Args:
+        discriminator: Whose weights of heads are taken.
+        heads: Logits `(B, K)` by head, as `judge` gives them.
+    """
     weights = discriminator.head_weights
     return torch.stack([weights.get(head, 1.0) * logits.sum(dim=1) for head, logits in heads.items()]).sum(dim=0)
 
@@ -84,7 +89,11 @@ class BoundCritic:
         return BoundCritic(self._discriminator, self._labels, self._times, self._augment)
 
     def heads(self, video: Tensor) -> dict[str, Tensor]:
-        """The logits `(B, K)` of each head."""
+        """The logits `(B, K)` of each head.
+
+        Args:
+            video: Clips `(B, N, C, H, W)` in [-1, 1].
+        """
         for known, logits in self._known:
             if known is video:
                 return logits

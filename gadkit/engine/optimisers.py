@@ -20,6 +20,10 @@ def load_optimiser_state(optimiser: torch.optim.Optimizer, state: list[dict[str,
     Fused optimisers walk what they are given by address, without a look at its size: so it is held against what the
     optimiser makes itself for a parameter.
 
+    Args:
+        optimiser: Takes it.
+        state: As `optimiser_state` gave it.
+
     Raises:
         ValueError: The parameters are others in number or shape, or the memory is not such an optimiser's.
     """

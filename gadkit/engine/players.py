@@ -42,7 +42,7 @@ class BoundPlayer:
         self.loss = loss
 
     def gradient(self, draw: int, *, again: bool = False) -> list[Tensor]:
-        """The gradient at the current parameters, over every micro-batch of every process."""
+        """The gradient at the current parameters, over every micro-batch of every process; see `gadkit.Player`."""
         summed: list[Tensor] = []
         for piece in range(self._pieces):
             loss = self.loss(draw, piece, again)
@@ -96,7 +96,7 @@ class BoundPlayer:
 
     @torch.no_grad()
     def move(self, steps: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
-        """Adds `steps` to the parameters, past the optimiser."""
+        """Adds `steps` to the parameters, past the optimiser; see `gadkit.Player`."""
         self._see(self, gradients)
         torch._foreach_add_(list(self.parameters), list(steps))
 
@@ -110,7 +110,11 @@ class BoundPlayer:
         return {"optimiser": optimiser_state(self.optimiser), "scaler": scaler}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes back what `state_dict` gave."""
+        """Takes back what `state_dict` gave.
+
+        Args:
+            state: As `state_dict` gave it.
+        """
         load_optimiser_state(self.optimiser, state["optimiser"])
         if self._scaler is not None and state["scaler"] is not None:
             self._scaler.load_state_dict(state["scaler"])

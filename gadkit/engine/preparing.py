@@ -76,6 +76,9 @@ def graph_bytes(build: Callable[[], object], parameters: Sequence[Tensor]) -> in
     Args:
         build: Makes the graph; of a double backward, with its first gradients.
         parameters: What is not counted.
+
+    Returns:
+        Their number.
     """
     own = {parameter.untyped_storage().data_ptr() for parameter in parameters}
     seen: dict[int, int] = {}

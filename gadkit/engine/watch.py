@@ -146,7 +146,11 @@ class Watch:
             self.weights()
 
     def losses(self, named: Mapping[str, Tensor]) -> None:
-        """Takes losses by name, such as `loss/discriminator`: tensors of one number on the device."""
+        """Takes losses by name, such as `loss/discriminator`: tensors of one number on the device.
+
+        Args:
+            named: Loss by name.
+        """
         if not named:
             return
         key = ("loss", *named)

@@ -51,6 +51,9 @@ def open_video(path: Path, file: BinaryIO | None = None) -> Footage:
         file: An open binary file that can seek, which is read in place of `path`; `path` then only names it. It stays
             open.
 
+    Returns:
+        Its frames, decoded as they are asked for.
+
     Raises:
         DataError: The file cannot be opened or holds no video. Reading the frames raises it where the file is damaged
             or ends before its declared end.

@@ -98,6 +98,9 @@ def write_strip(path: Path | str, frames: ArrayLike | Iterable[ArrayLike]) -> No
     Args:
         path: The file; ends in `.png`.
         frames: As for `write_video`.
+
+    Raises:
+        ConfigError: The ending is another.
     """
     if Path(path).suffix.lower() != ".png":
         raise ConfigError(f"{path}: a strip of frames is written as .png; change the ending.")

@@ -29,6 +29,9 @@ def resample(footage: Footage, fps: float) -> Iterator[np.ndarray]:
         footage: Timed frames, at a constant or a variable rate.
         fps: Frame rate in Hz.
 
+    Yields:
+        The frames.
+
     Raises:
         DataError: A time is before the one that it follows, or more than `MAX_GAP` seconds after it.
     """
