@@ -218,7 +218,7 @@ def _print_rich(checks: list[Check]) -> list[Outcome]:
     out, status = Console(highlight=False), Console(stderr=True)
     width = min(shutil.get_terminal_size().columns, 110)
     done = []
-    for each in _run(checks, lambda check: status.status(f"{check}", spinner="dots")):
+    for each in _run(checks, lambda check: status.status(Text(f"{check}"), spinner="dots")):
         done.append(each)
         first, *rest = _lines(each, width)
         mark, name = first[:_INDENT], first[_INDENT:]

@@ -96,6 +96,7 @@ def _check_on(
         else:
             nets.keeps_type(net, lambda net, dtype: render(net, codes.to(dtype)), name)
         nets.remembers_nothing(net, lambda: render(net), name)
+        _check_range(build(1).eval(), codes, labels, (2, frames, *shape), name)
     promised = f"{name} gives the same video with gradients recorded and without"
     close(render(net), whole, 1e-5, promised, mend="ask for no torch.is_grad_enabled()")
     nets.points_uphill(lambda codes: render(net, codes), codes, name, "codes")
@@ -117,6 +118,13 @@ def _check_on(
         "keep the codes on the graph: no detach, no rounding",
     )
     nets.still_saved(net, same, render, name)
+
+
+def _check_range(net: Generator, codes: Tensor, labels: Tensor | None, shape: tuple[int, ...], name: str) -> None:
+    """The range is held by what the net is, not by how small its first weights are: training makes them larger."""
+    for parameter in net.parameters():
+        parameter.mul_(2)
+    probes.pixels(net(10 * codes, labels), shape, f"{name} with parameters twice as large (training moves them)")
 
 
 def _check_context(net: Generator, video: VideoSpec, context: int, name: str) -> None:
