@@ -25,8 +25,8 @@ from docstrings import Name, function_of, gaps, markdown, members, signature, si
 import gadkit
 from gadkit import hookspecs
 from gadkit.component import KINDS
-from gadkit.entry import Entry
 from gadkit.registry import Registry
+from gadkit.registry.entry import Entry
 from gadkit.signature import Setting, settings_of
 
 HEAD = "<!-- Written by docs/reference.py from docstrings: mend those, and run `python docs/reference.py`. -->\n"

@@ -12,10 +12,10 @@ from typing import Any, Literal
 import tomli_w
 
 from gadkit import layers
-from gadkit.entry import BUNDLED, Entry
 from gadkit.errors import ConfigError, nearest
 from gadkit.layers import FORMAT, PARTS, TRACKER, Layer
 from gadkit.registry import Registry
+from gadkit.registry.entry import BUNDLED, Entry
 from gadkit.schedules import Schedule, grafted, schedules_in, separate, spelled_out, value_at
 from gadkit.sections import ClipSettings, EvaluationSettings, RunSettings, VideoSettings
 from gadkit.signature import check, fields_of, settings_of, validate

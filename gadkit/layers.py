@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gadkit.entry import Entry
 from gadkit.errors import ConfigError, GadkitError, nearest
 from gadkit.registry import Registry
+from gadkit.registry.entry import Entry
 from gadkit.tables import LONGEST, parse_toml
 
 #: The kinds that a run is made of, in the order of `config.toml`.

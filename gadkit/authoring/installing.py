@@ -20,9 +20,9 @@ from typing import Any
 from gadkit.authoring import uv_tool
 from gadkit.authoring.environment import Environment, injected
 from gadkit.authoring.requirements import Distribution, Package, distributions, plugins_among
-from gadkit.entry import BUNDLED
 from gadkit.errors import PluginError, nearest
-from gadkit.switches import canonical
+from gadkit.registry.entry import BUNDLED
+from gadkit.registry.switches import canonical
 
 #: Distributions that no plugin may exchange.
 HELD = ("torch", BUNDLED)

@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from gadkit.component import KINDS
-from gadkit.entry import BUNDLED
 from gadkit.errors import ConfigError, nearest
 from gadkit.registry import Registry
+from gadkit.registry.entry import BUNDLED
 
 #: So that lines of the package stay within their length.
 _LONGEST = 32

@@ -10,7 +10,7 @@ from email.utils import getaddresses
 from importlib import metadata
 from typing import cast
 
-from gadkit.entry import found_for
+from gadkit.registry.entry import found_for
 from gadkit.words import printable
 
 #: Labels of Project-URL in the order of use, by meaning, in PyPI's normalised spelling ("well-known labels" of the

@@ -18,9 +18,9 @@ from urllib.request import url2pathname
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel_filename
 
-from gadkit.entry import BUNDLED
 from gadkit.errors import PluginError
-from gadkit.installed import GROUP
+from gadkit.registry.entry import BUNDLED
+from gadkit.registry.installed import GROUP
 from gadkit.tables import parse_toml
 
 _ARCHIVES = (".whl", ".tar.gz", ".zip")

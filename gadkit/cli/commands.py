@@ -12,12 +12,12 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from gadkit.cli import console
-from gadkit.entry import BUNDLED, one_line
 from gadkit.errors import GadkitError, PluginError, nearest
+from gadkit.registry.entry import BUNDLED, one_line
 
 if TYPE_CHECKING:
-    from gadkit.entry import Entry
     from gadkit.registry import Registry
+    from gadkit.registry.entry import Entry
 
 #: Options that Typer gives every application that is run by itself.
 _COMPLETION = ("install_completion", "show_completion")

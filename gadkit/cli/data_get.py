@@ -18,9 +18,9 @@ from gadkit.cli.data_shared import Plugin, registry_with, shown_progress, train_
 from gadkit.cli.printing import print_table
 
 if TYPE_CHECKING:
-    from gadkit.entry import Entry
     from gadkit.interfaces.dataset import Dataset
     from gadkit.registry import Registry
+    from gadkit.registry.entry import Entry
 
 _TERMS = ("LICENSE", "NOTICE")
 

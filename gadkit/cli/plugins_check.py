@@ -159,7 +159,7 @@ def _run(
     """
     from unittest import SkipTest
 
-    from gadkit.importing import quiet
+    from gadkit.registry.importing import quiet
     from gadkit.testing.kit import Broken
 
     for each in checks:

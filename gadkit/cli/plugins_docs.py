@@ -36,9 +36,9 @@ def _address(name: str) -> tuple[str, str]:
     from gadkit.authoring.provider import provider_of, source_address
     from gadkit.cli.plugins_show import named
     from gadkit.errors import PluginError, nearest
-    from gadkit.installed import installed_plugins
     from gadkit.registry import get_registry
-    from gadkit.switches import canonical, matching
+    from gadkit.registry.installed import installed_plugins
+    from gadkit.registry.switches import canonical, matching
 
     plugins, _ = installed_plugins()
     owners = [each.distribution for each in plugins if matching([canonical(name)], each.distribution, each.plugin)]

@@ -13,8 +13,8 @@ from gadkit.cli.completion import complete_kind
 from gadkit.cli.printing import print_json, print_table
 
 if TYPE_CHECKING:
-    from gadkit.entry import Entry
     from gadkit.registry import Plugin, Registry
+    from gadkit.registry.entry import Entry
 
 #: Columns of a terminal from which on one line tells everything of a component.
 _WIDE = 120
@@ -84,7 +84,7 @@ def list_(
 
 def _distribution(registry: Registry, text: str) -> str:
     from gadkit.errors import PluginError, nearest
-    from gadkit.switches import canonical
+    from gadkit.registry.switches import canonical
 
     known = sorted({plugin.distribution for plugin in registry.plugins})
     if (name := canonical(text)) not in known:

@@ -12,14 +12,14 @@ import typer
 from gadkit.cli.completion import complete, complete_kind
 from gadkit.cli.printing import print_json, print_table
 from gadkit.component import KINDS
-from gadkit.entry import BUNDLED
+from gadkit.registry.entry import BUNDLED
 
 if TYPE_CHECKING:
     from gadkit.authoring.provider import Provider
     from gadkit.comparison.counting import Size
-    from gadkit.entry import Entry
     from gadkit.interfaces.spec import VideoSpec
     from gadkit.registry import Registry
+    from gadkit.registry.entry import Entry
     from gadkit.signature import Setting
 
 
@@ -113,7 +113,7 @@ def _find(registry: Registry, first: str, second: str | None) -> Entry:
 
 def named(registry: Registry, name: str) -> list[Entry]:
     """What a name, bare or qualified, means in each kind that has it; in none it may be ambiguous."""
-    from gadkit.switches import canonical
+    from gadkit.registry.switches import canonical
 
     owner, _, bare = name.rpartition(":")
     spellings = {f"{owner}:{bare}", f"{canonical(owner)}:{bare}"}

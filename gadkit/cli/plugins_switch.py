@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from gadkit.installed import Installed
+    from gadkit.registry.installed import Installed
 
 
 def _complete_installed(incomplete: str) -> list[tuple[str, str]]:
-    from gadkit.entry import BUNDLED
-    from gadkit.installed import installed_plugins
+    from gadkit.registry.entry import BUNDLED
+    from gadkit.registry.installed import installed_plugins
 
     found = installed_plugins()[0]
     named = {each.distribution: each.provider for each in found if each.distribution != BUNDLED}
@@ -27,7 +27,7 @@ def _complete_installed(incomplete: str) -> list[tuple[str, str]]:
 
 def _complete_off(incomplete: str) -> list[tuple[str, str]]:
     from gadkit.errors import GadkitError
-    from gadkit.switches import switched_off
+    from gadkit.registry.switches import switched_off
 
     try:
         return [(name, "switched off") for name in switched_off() if name.startswith(incomplete)]
@@ -48,8 +48,8 @@ def disable(
 ) -> None:
     """Switch a plugin off from the next command on, for every project of this user; it is not imported for it."""
     from gadkit.cli.console import telling
-    from gadkit.entry import BUNDLED
-    from gadkit.switches import canonical, matching, switch_off
+    from gadkit.registry.entry import BUNDLED
+    from gadkit.registry.switches import canonical, matching, switch_off
 
     switch, meant = _meant(name)
     with telling():
@@ -79,7 +79,7 @@ def enable(
 ) -> None:
     """Switch a plugin on again from the next command on."""
     from gadkit.cli.console import telling
-    from gadkit.switches import canonical, matching, switch_on
+    from gadkit.registry.switches import canonical, matching, switch_on
 
     with telling():
         before = _off()
@@ -103,8 +103,8 @@ def enable(
 def _warn_of_variables(meant: Sequence[Installed]) -> None:
     """What switches plugins off beside the user's file."""
     from gadkit.cli.console import say
-    from gadkit.entry import BUNDLED
-    from gadkit.switches import canonical, matching
+    from gadkit.registry.entry import BUNDLED
+    from gadkit.registry.switches import canonical, matching
 
     named = [canonical(each) for each in os.environ.get("GADKIT_DISABLED_PLUGINS", "").split(",") if each.strip()]
     if off := [each for each in meant if matching(named, each.distribution, each.plugin)]:
@@ -120,7 +120,7 @@ def _warn_of_variables(meant: Sequence[Installed]) -> None:
 def _off() -> tuple[str, ...]:
     """What is switched off in the file; nothing where it is damaged, which whoever changes it is told of."""
     from gadkit.errors import ConfigError
-    from gadkit.switches import switched_off
+    from gadkit.registry.switches import switched_off
 
     try:
         return switched_off()
@@ -129,14 +129,14 @@ def _off() -> tuple[str, ...]:
 
 
 def _file() -> str:
-    from gadkit.switches import switches_file
+    from gadkit.registry.switches import switches_file
 
     return str(switches_file())
 
 
 def _candidates(name: str) -> list[Installed]:
-    from gadkit.installed import installed_plugins
-    from gadkit.switches import canonical, matching
+    from gadkit.registry.installed import installed_plugins
+    from gadkit.registry.switches import canonical, matching
 
     return [each for each in installed_plugins()[0] if matching([canonical(name)], each.distribution, each.plugin)]
 
@@ -147,10 +147,10 @@ def _meant(name: str) -> tuple[str, list[Installed]]:
     Raises:
         PluginError: Nothing is called that, or several are.
     """
-    from gadkit.entry import BUNDLED
     from gadkit.errors import PluginError, nearest
-    from gadkit.installed import installed_plugins
-    from gadkit.switches import canonical
+    from gadkit.registry.entry import BUNDLED
+    from gadkit.registry.installed import installed_plugins
+    from gadkit.registry.switches import canonical
 
     wanted = canonical(name)
     meant = _candidates(name)

@@ -9,8 +9,8 @@ import typer
 from gadkit.cli.completion import complete
 
 if TYPE_CHECKING:
-    from gadkit.entry import Entry
     from gadkit.registry import Registry
+    from gadkit.registry.entry import Entry
 
 recipes_app = typer.Typer(no_args_is_help=True, help="List the recipes, and show what one of them chooses.")
 

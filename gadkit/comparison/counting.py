@@ -11,10 +11,10 @@ from torch import nn
 
 from gadkit.config import Part, RunConfig
 from gadkit.engine.weightless import weightless
-from gadkit.entry import Entry, one_line
 from gadkit.errors import ConfigError, GadkitError, PluginError
 from gadkit.interfaces.spec import VideoSpec
 from gadkit.randomness import Key
+from gadkit.registry.entry import Entry, one_line
 from gadkit.runs.parts import build_part
 from gadkit.signature import validate
 

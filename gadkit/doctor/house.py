@@ -15,7 +15,7 @@ from gadkit import __version__
 from gadkit.doctor.check import Check
 from gadkit.errors import nearest
 from gadkit.registry import BUNDLED, Failure, get_registry
-from gadkit.switches import spelled
+from gadkit.registry.switches import spelled
 
 #: Packages that gadkit does without, reported where they are installed.
 OPTIONAL = ("torchmetrics", "torchvision")

@@ -12,7 +12,6 @@ from typing import Any, cast
 
 import torch
 
-from gadkit.entry import Entry
 from gadkit.errors import ConfigError, PluginError
 from gadkit.evaluation.networks import Network, open_network
 from gadkit.evaluation.protocol import ProtocolSettings
@@ -20,6 +19,7 @@ from gadkit.evaluation.rows import Extractor
 from gadkit.interfaces.features import Features
 from gadkit.interfaces.metric import VideoMetric
 from gadkit.registry import Registry
+from gadkit.registry.entry import Entry
 from gadkit.signature import validate
 from gadkit.words import count_text
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from gadkit.engine.devices import resolve_device
-from gadkit.entry import Entry
 from gadkit.interfaces.features import Features
 from gadkit.registry import Registry, get_registry
+from gadkit.registry.entry import Entry
 from gadkit.signature import validate
 from gadkit.weights.state import digest
 from gadkit.weights.store import read

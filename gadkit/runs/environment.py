@@ -12,8 +12,8 @@ import torch
 
 from gadkit.config import RunConfig
 from gadkit.engine.devices import Engine, describe_device
-from gadkit.entry import Entry
 from gadkit.registry import Registry
+from gadkit.registry.entry import Entry
 
 _LIBRARIES = ("gadkit", "torch", "accelerate", "av", "numpy", "pillow", "safetensors")
 

@@ -15,11 +15,11 @@ from gadkit.checkpoints.store import (
     tensor_names,
     unflatten,
 )
-from gadkit.entry import one_line
 from gadkit.errors import DamagedError, RunError
 from gadkit.interfaces.discriminator import Discriminator
 from gadkit.interfaces.spec import VideoSpec
 from gadkit.registry import Registry
+from gadkit.registry.entry import one_line
 from gadkit.runs.description import below, component, misfit
 from gadkit.runs.folder import CONFIG
 from gadkit.runs.model import DESCRIPTION, JUDGE

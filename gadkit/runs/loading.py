@@ -15,13 +15,13 @@ from typing import Any
 
 from gadkit.checkpoints.store import read_shapes, read_tensors
 from gadkit.engine.devices import resolve_device
-from gadkit.entry import one_line
 from gadkit.errors import DamagedError, GadkitWarning, RunError
 from gadkit.interfaces.assembler import VideoAssembler
 from gadkit.interfaces.discriminator import Discriminator
 from gadkit.interfaces.generator import Generator
 from gadkit.interfaces.spec import VideoSpec
 from gadkit.registry import Registry, get_registry
+from gadkit.registry.entry import one_line
 from gadkit.runs.description import KINDS, below, component, misfit
 from gadkit.runs.description import read_description as read_description
 from gadkit.runs.folder import CONFIG, Run

@@ -10,10 +10,10 @@ from typing import Any
 from gadkit.config import plain
 from gadkit.data.blueprint import Blueprint
 from gadkit.data.labels import labelled
-from gadkit.entry import BUNDLED, Entry
 from gadkit.errors import DataError, PluginError
 from gadkit.interfaces.dataset import Dataset, Location, Source
 from gadkit.registry import Registry
+from gadkit.registry.entry import BUNDLED, Entry
 from gadkit.signature import validate
 
 

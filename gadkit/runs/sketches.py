@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from gadkit.checkpoints.store import read_document, read_shapes, tensor_names
 from gadkit.config import RunConfig
 from gadkit.engine.weightless import weightless
-from gadkit.entry import one_line
 from gadkit.errors import ConfigError, GadkitError, RunError
 from gadkit.interfaces.spec import VideoSpec
+from gadkit.registry.entry import one_line
 from gadkit.runs.folder import ENVIRONMENT
 from gadkit.runs.writing import STATE, TENSORS
 

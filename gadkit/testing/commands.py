@@ -6,7 +6,7 @@ import inspect
 
 import typer
 
-from gadkit.entry import Entry
+from gadkit.registry.entry import Entry
 from gadkit.testing.outside import check_help
 from gadkit.testing.promises import promise
 

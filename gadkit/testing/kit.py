@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 from unittest import SkipTest
 
-from gadkit.entry import one_line
 from gadkit.errors import UnavailableError
 from gadkit.registry import get_registry
+from gadkit.registry.entry import one_line
 from gadkit.testing.outside import check_imports, check_shown
 from gadkit.testing.subjects import Trial, find, share_out
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from gadkit.component import KINDS
-from gadkit.entry import Entry
-from gadkit.installed import installed_plugins
+from gadkit.registry.entry import Entry
+from gadkit.registry.installed import installed_plugins
 from gadkit.testing.promises import promise
 
 #: What a plugin's own module has no need for, and what takes a second or more to import.

@@ -8,7 +8,6 @@ from typing import Any
 
 from gadkit.config import RunConfig
 from gadkit.engine.weightless import weightless
-from gadkit.entry import Entry
 from gadkit.errors import ConfigError, GadkitError, PluginError
 from gadkit.evaluation.protocol import ProtocolSettings, open_protocol
 from gadkit.interfaces.features import Features
@@ -16,6 +15,7 @@ from gadkit.interfaces.spec import VideoSpec
 from gadkit.interfaces.trainer import Trainer
 from gadkit.randomness import Key
 from gadkit.registry import Registry
+from gadkit.registry.entry import Entry
 from gadkit.runs.parts import build_part
 from gadkit.runs.plan import check_fit, check_rules
 from gadkit.signature import validate

@@ -10,8 +10,8 @@ from typing import Any
 
 from gadkit.component import KINDS
 from gadkit.config import plain
-from gadkit.entry import Entry, interface_fault
 from gadkit.errors import ConfigError, GadkitError, PluginError
+from gadkit.registry.entry import Entry, interface_fault
 from gadkit.signature import Setting, check, settings_of, validate
 from gadkit.testing.promises import promise
 from gadkit.testing.subjects import Trial

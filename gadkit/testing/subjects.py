@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from gadkit.component import KINDS, Component
-from gadkit.entry import Entry
 from gadkit.errors import ConfigError, PluginError, nearest
-from gadkit.installed import GROUP
 from gadkit.registry import Registry, check_kind
-from gadkit.switches import canonical
+from gadkit.registry.entry import Entry
+from gadkit.registry.installed import GROUP
+from gadkit.registry.switches import canonical
 from gadkit.tables import parse_toml
 
 

@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from gadkit import discovery
 from gadkit.interfaces.tracker import Hooks, Tracker
+from gadkit.registry import discovery
 from gadkit.signature import validate
 from gadkit.testing.probes import untouched
 from gadkit.testing.promises import promise, told

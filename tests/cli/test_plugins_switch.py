@@ -10,7 +10,7 @@ import pytest
 from plugins_fixtures import importable, write_metadata, write_package
 from small_runs import environment
 
-from gadkit.switches import switch_off, switched_off, switches_file
+from gadkit.registry.switches import switch_off, switched_off, switches_file
 
 #: What ends or hangs the process that imports it.
 DEADLY = {"acme-ends": "import os\nos._exit(7)", "acme-hangs": "import time\ntime.sleep(600)"}

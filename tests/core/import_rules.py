@@ -17,17 +17,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("gadkit.comparison",),
     ("gadkit.runs", "gadkit.transfer", "gadkit.doctor", "gadkit.survey", "gadkit.evaluation", "gadkit.report"),
     ("gadkit.engine",),
-    (
-        "gadkit.registry",
-        "gadkit.discovery",
-        "gadkit.installed",
-        "gadkit.entry",
-        "gadkit.importing",
-        "gadkit.standing",
-        "gadkit.switches",
-        "gadkit.layers",
-        "gadkit.config",
-    ),
+    ("gadkit.layers", "gadkit.config"),
+    ("gadkit.registry",),
     ("gadkit.data", "gadkit.weights"),
     ("gadkit.video", "gadkit.signature", "gadkit.checkpoints", "gadkit.pages"),
     ("gadkit.interfaces",),
@@ -61,7 +52,7 @@ PUBLIC_MODULES = (
 
 #: `(module, name)` of the uses that are meant, each for a reason: `--plugin my.py` runs the file that its user names,
 #: and runs the bytes that were hashed.
-MEANT = {("gadkit.registry", "exec")}
+MEANT = {("gadkit.registry.files", "exec")}
 
 #: Loading with any of these can execute what a file says.
 UNSAFE_MODULES = {"cloudpickle", "dill", "joblib", "jsonpickle", "marshal", "pickle", "shelve"}

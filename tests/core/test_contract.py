@@ -16,10 +16,10 @@ from small_runs import own_registry
 from typer.testing import CliRunner
 
 import gadkit
-from gadkit import PluginError, discovery, engine, entry, hookspecs
+from gadkit import PluginError, engine, hookspecs
 from gadkit.component import API_VERSION, KINDS, OLDEST_API
 from gadkit.hookspecs import hookspec
-from gadkit.registry import Registry, get_registry
+from gadkit.registry import Registry, discovery, entry, get_registry
 
 #: What contract 1 had: the kinds, the lifecycle hooks with their arguments, and the public names.
 KINDS_1 = {

@@ -11,8 +11,8 @@ import time
 import pytest
 from plugins_fixtures.processes import beside
 
-from gadkit import importing
-from gadkit.importing import ImportWatch, quiet
+from gadkit.registry import importing
+from gadkit.registry.importing import ImportWatch, quiet
 
 
 @pytest.fixture
@@ -40,7 +40,9 @@ def test_everything_that_is_printed_goes_to_standard_error(capfd):
 
 @pytest.mark.parametrize("closing", ["exec python -c '{}' >&-", "exec python -c 'import os; os.close(1); {}'"])
 def test_a_process_whose_output_is_closed_goes_on(tmp_path, closing):
-    text = "from gadkit.importing import quiet; made = quiet(); made.__enter__(); made.__exit__(None, None, None)"
+    text = (
+        "from gadkit.registry.importing import quiet; made = quiet(); made.__enter__(); made.__exit__(None, None, None)"
+    )
     command = closing.format(text).replace("python", sys.executable, 1)
     done = subprocess.run(["sh", "-c", command], env=beside(tmp_path), capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
@@ -73,7 +75,7 @@ def test_nothing_is_left_behind_and_nothing_is_done_for_nothing(folder):
 
 ENDED = """
 import os, sys
-from gadkit.importing import ImportWatch
+from gadkit.registry.importing import ImportWatch
 with ImportWatch() as watch:
     watch.begin("plugin 'first' of acme 1.0", "acme")
     watch.begin("plugin 'bomb\\x1b[2J' of acme-bomb 1.0", "acme-bomb")

@@ -11,8 +11,8 @@ import torch
 from plugins_fixtures import importable, write_package
 
 from gadkit import API_VERSION, Component, Generator, Loss, PluginError
-from gadkit.entry import Entry
 from gadkit.registry import Registry
+from gadkit.registry.entry import Entry
 
 
 class Margin(Loss):

@@ -12,9 +12,9 @@ from plugins_fixtures import importable, write_metadata, write_package
 
 import gadkit
 from gadkit import Component, PluginError
-from gadkit.entry import Entry
-from gadkit.installed import installed_plugins, misfit
 from gadkit.registry import Registry
+from gadkit.registry.entry import Entry
+from gadkit.registry.installed import installed_plugins, misfit
 
 BOMB = "raise RuntimeError('imported')"
 FINE = (

@@ -13,7 +13,7 @@ from plugins_fixtures import importable, write_package
 from gadkit import ConfigError, PluginError
 from gadkit.errors import GadkitWarning
 from gadkit.registry import Registry
-from gadkit.switches import matching, spelled, switch_off, switch_on, switched_off, switches_file
+from gadkit.registry.switches import matching, spelled, switch_off, switch_on, switched_off, switches_file
 
 BOMB = "raise RuntimeError('imported')"
 FINE = (

@@ -1,4 +1,4 @@
-"""The registry: which components there are, who offers them, which plugins failed, and what a name means.
+"""The registry of a process.
 
 Nothing here imports torch or a component's code: a plugin hands over plain records, and `Entry.load` imports a
 component when it is used.
@@ -7,34 +7,29 @@ component when it is used.
 from __future__ import annotations
 
 import functools
-import hashlib
-import importlib.util
 import logging
 import os
 import re
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pluggy
 
-from gadkit import discovery
 from gadkit.component import KINDS, Component
-from gadkit.entry import BUNDLED, Entry, interface_fault, one_line
 from gadkit.errors import PluginError, nearest
-from gadkit.importing import ImportWatch
-from gadkit.installed import BrokenPlugin, Failure, Installed, installed_plugins
 from gadkit.interfaces.tracker import Hooks
-from gadkit.standing import Plugin, TurnedOff, is_set
-from gadkit.switches import canonical, spelled
+from gadkit.registry import discovery
+from gadkit.registry.entry import BUNDLED, Entry, interface_fault, one_line
+from gadkit.registry.files import SourceFile
+from gadkit.registry.importing import ImportWatch
+from gadkit.registry.installed import BrokenPlugin, Failure, Installed, installed_plugins
+from gadkit.registry.standing import Plugin, TurnedOff, is_set
+from gadkit.registry.switches import canonical, spelled
 from gadkit.words import count_text
-
-__all__ = ["BUNDLED", "Entry", "Failure", "Plugin", "Registry", "get_registry"]
 
 log = logging.getLogger("gadkit")
 
@@ -68,10 +63,10 @@ class Registry:
     def discover(cls, environ: Mapping[str, str] = os.environ) -> Registry:
         """Finds, imports and asks every installed plugin that is not switched off.
 
-        What the user switched off (`gadkit.switches`) is read first, by the variables of this process.
+        What the user switched off (`gadkit.registry.switches`) is read first, by the variables of this process.
 
         Args:
-            environ: `GADKIT_DISABLED_PLUGINS` (names as in `gadkit.switches`, with commas between them),
+            environ: `GADKIT_DISABLED_PLUGINS` (names as in `gadkit.registry.switches`, with commas between them),
                 `GADKIT_NO_PLUGINS` (1: only what gadkit brings along) and `GADKIT_STRICT_PLUGINS` (1: a plugin that
                 fails is an error).
 
@@ -279,26 +274,17 @@ class Registry:
         Raises:
             PluginError: The file cannot be read or used as a plugin.
         """
-        file = Path(path).expanduser().resolve()
-        try:
-            content = file.read_bytes()
-        except OSError as error:
-            raise PluginError(f"Plugin file {str(path)!r} cannot be read: {error.strerror or error}.") from error
-        sha256 = hashlib.sha256(content).hexdigest()
+        source = SourceFile.read(path)
+        file, sha256 = source.path, source.sha256
         if file in self.files:
             if self.files[file] != sha256:
                 raise PluginError(f"Plugin file {str(path)!r} changed after it was loaded; start a new process.")
             return [entry for entry in self.entries() if entry.file == file]
-        if file.suffix != ".py" or not file.stem.isidentifier():
-            raise PluginError(
-                f"Plugin file {str(path)!r} has a name that cannot be imported: use letters, digits, '_' and .py."
-            )
-        if _name_is_taken(file):
-            raise PluginError(f"Plugin file {str(path)!r} has the name of another Python module: rename the file.")
+        source.check_name()
         try:
-            added = self._add(lambda: _import_file(file, content), file.stem, file.name, "", file, sha256)
+            added = self._add(source.run, file.stem, file.name, "", file, sha256)
         except BrokenPlugin as error:
-            sys.modules.pop(file.stem, None)
+            source.forget()
             raise PluginError(f"Plugin file {str(path)!r} cannot be used: {error}.") from error
         self.files[file] = sha256
         return added
@@ -366,24 +352,6 @@ def check_kind(kind: str) -> None:
 def _switched_off(kind: str, name: str, plugin: Plugin) -> PluginError:
     told = f"plugin {plugin.name!r} of {plugin.distribution} is {plugin.reason}"
     return PluginError(f"{kind} {name!r} is not available: {told}.")
-
-
-def _name_is_taken(file: Path) -> bool:
-    """Whether importing `file` under its own name would hide another module."""
-    if file.stem in sys.modules:
-        return True
-    spec = importlib.util.find_spec(file.stem)
-    return spec is not None and (spec.origin is None or Path(spec.origin).resolve() != file)
-
-
-def _import_file(file: Path, content: bytes) -> ModuleType:
-    """Runs exactly the bytes that were hashed."""
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    assert spec is not None  # a .py file has a loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[file.stem] = module  # targets, dataclasses and type hints look it up there
-    exec(compile(content, str(file), "exec"), module.__dict__)
-    return module
 
 
 @functools.cache

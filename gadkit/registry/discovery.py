@@ -13,9 +13,9 @@ import pluggy
 
 from gadkit import hookspecs
 from gadkit.component import KINDS, Component
-from gadkit.entry import one_line, record_fault, shown
-from gadkit.importing import quiet
-from gadkit.installed import BrokenPlugin
+from gadkit.registry.entry import one_line, record_fault, shown
+from gadkit.registry.importing import quiet
+from gadkit.registry.installed import BrokenPlugin
 from gadkit.words import printable
 
 _T = TypeVar("_T")

@@ -10,8 +10,8 @@ from importlib import metadata
 from typing import Any
 
 import gadkit
-from gadkit.entry import BUNDLED, one_line
-from gadkit.switches import canonical
+from gadkit.registry.entry import BUNDLED, one_line
+from gadkit.registry.switches import canonical
 from gadkit.words import printable
 
 #: The group of entry points that plugins are found by.

@@ -13,7 +13,7 @@ from typing import Any
 
 from gadkit.component import API_VERSION, KINDS, OLDEST_API, Component
 from gadkit.errors import PluginError
-from gadkit.importing import quiet
+from gadkit.registry.importing import quiet
 from gadkit.words import printable
 
 #: The distribution whose names need no prefix.

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from gadkit.entry import BUNDLED
 from gadkit.errors import ConfigError
-from gadkit.installed import Failure, Installed
-from gadkit.switches import canonical, matching, spelled, switched_off
+from gadkit.registry.entry import BUNDLED
+from gadkit.registry.installed import Failure, Installed
+from gadkit.registry.switches import canonical, matching, spelled, switched_off
 
 #: Seconds from which on the import and the hooks of a plugin are slow: every command that lists components waits.
 SLOW = 0.5

@@ -20,9 +20,9 @@ import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from gadkit.entry import BUNDLED
 from gadkit.errors import ConfigError, GadkitWarning, nearest
 from gadkit.folders import config_folder
+from gadkit.registry.entry import BUNDLED
 
 _HEAD = "# Plugins that `gadkit plugins disable` switched off; `gadkit plugins enable NAME` switches one on again.\n"
 
