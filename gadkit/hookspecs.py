@@ -3,7 +3,8 @@
 A plugin is a module, named by an entry point of the group `gadkit`, with functions decorated by
 `gadkit.hookimpl`. The component hooks take no argument and return plain `gadkit.Component` records; they are
 called for listings, help and completion, so a plugin's module must be cheap to import: no torch, no networks.
-The lifecycle hooks are called by the trainer's host outside the training step, on the first process only.
+The lifecycle hooks are called while a run goes on, on the first process only, one after another in a thread of their
+own, so that none holds up a step.
 """
 
 from __future__ import annotations
@@ -289,7 +290,8 @@ def gadkit_event_logged(folder: Path, step: int, event: str, text: str) -> None:
     Args:
         folder: The run's folder.
         step: The step after which it stands in the log.
-        event: `"warning"`, `"rollback"`, ...
+        event: `"warning"`; `"rollback"` or `"given up"`, where the run went back to `step` and what came after it
+            has not happened; ...
         text: What happened, in words.
 
     Example:
