@@ -19,6 +19,7 @@ from gadkit.checkpoints.trees import flatten
 from gadkit.errors import ConfigError, DataError, RunError
 from gadkit.folders import cache_folder
 from gadkit.randomness import Key, seeded
+from gadkit.registry import get_registry
 from gadkit.runs.folder import Run
 from gadkit.runs.loading import load
 from gadkit.runs.reporter import Reporter
@@ -134,6 +135,7 @@ def planned(trial: Trial) -> Plan:
     Raises:
         unittest.SkipTest: There is none.
     """
+    registry = get_registry()  # where a run that is resumed looks up what its configuration names
     common = {
         "device": "cpu",
         "precision": "fp32",
@@ -145,15 +147,15 @@ def planned(trial: Trial) -> Plan:
         "run.keep": 3,
         "run.rollbacks": 0,
         "video.frames": FRAMES,
-        "data.use": trial.registry.adopt("dataset", SmallClips),
+        "data.use": registry.adopt("dataset", SmallClips),
     }
     if trial.kind == "recipe":
         return _of_recipe(trial, common)
     plan = Plan(settings={**common, "trainer.batch_size": _BATCH})
     for kind, partner in PARTNERS.items():
-        plan.settings[f"{kind}.use"] = trial.registry.adopt(kind, partner) if isinstance(partner, type) else partner
+        plan.settings[f"{kind}.use"] = registry.adopt(kind, partner) if isinstance(partner, type) else partner
     cls = trial.load()
-    entry = trial.entry if trial.entry.cls is None else trial.registry.adopt(trial.kind, cls)
+    entry = trial.entry if trial.entry.cls is None else registry.adopt(trial.kind, cls)
     if trial.kind == "tracker":
         plan.settings["tracker.use"] = [entry]
         own = {**cls.offline, **trial.settings}

@@ -8,6 +8,7 @@ from unittest import SkipTest
 
 import pytest
 import torch
+from small_runs import own_registry
 from torch import Tensor
 
 from gadkit import Loss, Noise, Score, Session
@@ -171,6 +172,16 @@ def test_what_any_device_takes_is_no_fault() -> None:
 def test_what_reads_numbers_cannot_be_followed(read: Any) -> None:
     with pytest.raises(SkipTest, match="reads numbers on the host"), elsewhere("It"):
         read()
+
+
+def test_checks_that_are_listed_outlive_the_registry_that_they_were_listed_from() -> None:
+    checks = conformance("hinge", kind="loss")
+    with own_registry():
+        for check in checks:
+            if check.aspect == "training":
+                check()
+                return
+    raise AssertionError("a loss has no training")
 
 
 def test_checks_leave_no_trace(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
