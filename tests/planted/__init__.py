@@ -27,5 +27,6 @@ for module in (
     "runs",
     "trackers",
     "plugins",
+    "commands",
 ):
     import_module(f"planted.faulty_{module}")  # which enters its own faults

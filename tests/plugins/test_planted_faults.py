@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import SkipTest
 
 import pytest
 import torch
@@ -34,7 +35,10 @@ def examine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Examine
         chosen = [check for check in checks if check.aspect == fault.aspect]
         assert chosen or fault.aspect == "loads", f"nothing is checked of the aspect {fault.aspect}"
         for check in chosen:  # of what loads, there is nothing more to say
-            check()
+            try:
+                check()
+            except SkipTest as reason:
+                raise RuntimeError("it could not be tried here, so it says nothing") from reason
 
     def run(fault: Fault, subject: type[Any] | Plugin) -> None:
         for name, value in fault.patches.items():
@@ -82,7 +86,7 @@ def test_what_a_fault_was_planted_in_is_sound(fault: Fault, examine: Examine) ->
 
 def test_the_list_is_whole() -> None:
     kinds = {fault.kind for fault in FAULTS}
-    assert kinds == {*KINDS, "plugin"} - {"command"}
+    assert kinds == {*KINDS, "plugin"}
     assert [name for name, count in Counter(map(str, FAULTS)).items() if count > 1] == []
     for fault in FAULTS:
         if not isinstance(fault.faulty, Plugin):
