@@ -12,6 +12,7 @@ from typing import Any
 from gadkit.config import Part
 from gadkit.errors import GadkitError, PluginError
 from gadkit.registry import Registry
+from gadkit.registry.entry import one_line
 
 log = logging.getLogger("gadkit")
 
@@ -46,27 +47,27 @@ class Telling:
             name: The hook, such as `"gadkit_step_logged"`.
             **values: Its arguments but `folder`; they belong to the hook from here on.
         """
-        self._put((name, values), _STUCK)
+        self._put((name, values))
 
     def end(self) -> None:
         """Waits until all is told; nothing is told after it."""
-        if self._put(None, _STUCK):
+        if self._put(None):
             self._thread.join(_ENDING)
             if self._thread.is_alive():
                 log.warning("the trackers did not end within %g seconds: they are left to themselves", _ENDING)
         self._open = False
 
-    def _put(self, call: tuple[str, dict[str, Any]] | None, patience: float) -> bool:
+    def _put(self, call: tuple[str, dict[str, Any]] | None) -> bool:
         if not self._open:
             return False
         try:
-            self._calls.put(call, timeout=patience)
+            self._calls.put(call, timeout=_STUCK)
         except queue.Full:
             self._open = False
             log.warning(
                 "a tracker has not returned for %g seconds, with %d calls waiting: from here on this run tells "
                 "trackers nothing",
-                patience,
+                _STUCK,
                 _WAITING,
             )
         return self._open
@@ -93,9 +94,8 @@ def build_trackers(trackers: Mapping[str, Part]) -> dict[str, Any]:
         except GadkitError:
             raise
         except Exception as error:
-            said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             raise PluginError(
-                f"tracker {name!r} cannot be built with its settings ({said}); mend them, or leave it out with "
-                "--tracker none."
+                f"tracker {name!r} cannot be built with its settings ({one_line(error)}); mend them, or leave it out "
+                "with --tracker none."
             ) from error
     return built
