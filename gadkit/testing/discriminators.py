@@ -11,13 +11,11 @@ from torch import Tensor, nn
 
 from gadkit.interfaces.discriminator import Discriminator, logit_count
 from gadkit.interfaces.spec import VideoSpec
-from gadkit.randomness import Key, seeded
 from gadkit.testing import nets, probes
-from gadkit.testing.inputs import labels_of, pixels_of, videos
+from gadkit.testing.inputs import labels_of, pixels_of
 from gadkit.testing.probes import close, untouched
 from gadkit.testing.promises import IN_AUTOCAST, LAYOUT, SAME, promise, works
 from gadkit.testing.scheduled import check_scheduled
-from gadkit.testing.surroundings import unshared
 
 _LOGITS = "(B, K), with as many logits a clip as the attribute `logits` says"
 
@@ -33,15 +31,7 @@ def check_discriminator(cls: type[Discriminator], **settings: Any) -> None:
     Raises:
         AssertionError: A broken promise.
     """
-    name = cls.__name__
-
-    def build(video: VideoSpec, seed: int = 0) -> Discriminator:
-        with seeded(Key.of(seed)):
-            return cls(video, **settings)
-
-    with unshared(cls):
-        for video in videos(build, name):
-            _check_on(cls, settings, partial(build, video), video, name)
+    nets.on_videos(cls, settings, partial(_check_on, cls, settings))
 
 
 def _check_on(

@@ -12,13 +12,11 @@ from torch import Tensor
 from gadkit.interfaces.assembler import BLOCK
 from gadkit.interfaces.generator import Generator
 from gadkit.interfaces.spec import VideoSpec
-from gadkit.randomness import Key, seeded
 from gadkit.testing import nets, probes
-from gadkit.testing.inputs import labels_of, videos
+from gadkit.testing.inputs import labels_of
 from gadkit.testing.probes import close, noise_of, untouched
 from gadkit.testing.promises import IN_AUTOCAST, LAYOUT, SAME, promise, works
 from gadkit.testing.scheduled import check_scheduled
-from gadkit.testing.surroundings import unshared
 
 #: Frames that are made, at most, in looking for what lies outside of a declared context.
 _LONGEST = 64
@@ -36,15 +34,7 @@ def check_generator(cls: type[Generator], **settings: Any) -> None:
     Raises:
         AssertionError: A broken promise.
     """
-    name = cls.__name__
-
-    def build(video: VideoSpec, seed: int = 0) -> Generator:
-        with seeded(Key.of(seed)):
-            return cls(video, **settings)
-
-    with unshared(cls):
-        for video in videos(build, name):
-            _check_on(cls, settings, partial(build, video), video, name)
+    nets.on_videos(cls, settings, partial(_check_on, cls, settings))
 
 
 def _check_on(

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from gadkit.interfaces.spec import VideoSpec
 from gadkit.randomness import Key, seeded
+from gadkit.testing.inputs import videos
 from gadkit.testing.probes import close, round_trip, same_state
 from gadkit.testing.promises import ALONE, SAME, promise, works
-from gadkit.testing.surroundings import surroundings
+from gadkit.testing.surroundings import surroundings, unshared
 
 N = TypeVar("N", bound=nn.Module)
 _ROUNDS = "compute in the type of the inputs throughout, and choose nothing by it"
@@ -36,6 +39,26 @@ class _Generators(TorchFunctionMode):
         if kwargs.get("generator") is not None or any(isinstance(each, torch.Generator) for each in args):
             self.found.append(getattr(func, "__name__", str(func)))
         return func(*args, **kwargs)
+
+
+def on_videos(
+    cls: type[N], settings: Mapping[str, Any], check: Callable[[Callable[[int], N], VideoSpec, str], None]
+) -> None:
+    """Checks a net that is built for a video at two sizes, without classes and with them.
+
+    Args:
+        cls: The net's class.
+        settings: Its settings.
+        check: Called with what makes the net from a seed, the video, and the component's name.
+    """
+
+    def build(video: VideoSpec, seed: int = 0) -> N:
+        with seeded(Key.of(seed)):
+            return cls(video, **settings)
+
+    with unshared(cls):
+        for video in videos(build, cls.__name__):
+            check(partial(build, video), video, cls.__name__)
 
 
 def initialised(build: Callable[[int], N], name: str) -> tuple[N, N, N]:
