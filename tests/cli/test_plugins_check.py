@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
+from rich.console import Console
 from small_runs import CommandLine
 
 from gadkit.cli import plugins_check
@@ -158,3 +161,18 @@ def test_a_terminal_gets_lines_that_fit_and_are_safe(width: int) -> None:
     words = " ".join("\n".join(shown).split())
     assert "promised " + " ".join(done.promised.split()) in words
     assert words.endswith("to mend do it")
+
+
+def test_a_name_between_colons_is_shown_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = []
+
+    class Recorded(Console):
+        def status(self, status: Any, **more: Any) -> Any:
+            told.append(status)
+            return super().status(status, **more)
+
+    monkeypatch.setattr("rich.console.Console", Recorded)
+    plugins_check._print_rich([Check("generator", "acme:sparkle", "contract", lambda: None)])
+    shown = Console(file=StringIO(), width=80)
+    shown.print(told[0])
+    assert "generator acme:sparkle: contract" in shown.file.getvalue()
