@@ -16,7 +16,7 @@ from gadkit.comparison.facts import facts_of
 from gadkit.comparison.looks import Look
 from gadkit.comparison.measuring import Measurer
 from gadkit.comparison.page import page
-from gadkit.comparison.plan import Job, Plan, check_same, read_plan, write_plan
+from gadkit.comparison.plan import Job, Plan, grown, read_plan, write_plan
 from gadkit.comparison.report import document, markdown, ordered, table_of_runs
 from gadkit.comparison.summary import Ranking, Row, Run, rank, warnings_of
 from gadkit.comparison.training import Tell, Trainings
@@ -91,7 +91,7 @@ def compare(
     """Trains recipes under one budget, measures them by one protocol, and puts them side by side.
 
     Each run is trained by `gadkit train` in a process of its own. Whatever was done already is not done again: the same
-    call goes on with what is left.
+    call goes on with what is left, and one with further entries or seeds adds these to what is there.
 
     Args:
         *entries: `"gad"`, a recipe; `"my.toml"`, a file of settings; `"hinge=gad,loss=hinge"`, a variant of one of
@@ -173,7 +173,7 @@ def compare(
 
 
 def planned(registry: Registry, out: str | Path | None, asked: Request) -> tuple[Path, Plan]:
-    """The folder of a comparison and its plan, written there; what holds another plan is refused."""
+    """The folder of a comparison and its plan, written there; one that is there grows, and another is refused."""
     if not asked.entries:
         if out is None:
             raise ConfigError(
@@ -191,8 +191,7 @@ def planned(registry: Registry, out: str | Path | None, asked: Request) -> tuple
     if place is None:
         place = _numbered(Path(FOLDER))
     elif (there := read_plan(place)) is not None:
-        check_same(place, there, plan)
-        return place, there
+        plan = grown(place, there, plan)
     elif place.exists() and (not place.is_dir() or any(place.iterdir())):
         raise RunError(f"{place}: exists and is no comparison; choose another --out.")
     write_plan(place, plan)
@@ -204,8 +203,7 @@ def _newest(plan: Plan) -> Path | None:
     for _, path in sorted(_numbers(Path(FOLDER)), reverse=True):
         try:
             there = read_plan(path)
-            if there is not None:
-                check_same(path, there, plan)
+            if there is not None and grown(path, there, plan).to_dict() == there.to_dict():
                 return path
         except RunError:
             continue

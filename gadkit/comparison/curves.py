@@ -9,11 +9,11 @@ from gadkit.comparison.summary import Row
 from gadkit.report.charts import Axis, charts
 from gadkit.report.log import Floats, Log, Series, Steps, read_log
 from gadkit.report.reading import Files
+from gadkit.runs.folder import COSTS
 
 #: Points of a mean over seeds, and the most curves of a chart.
 _POINTS = 300
 TOGETHER = 12
-_CLOCKS = ("seconds", "waited", "evaluated")
 #: A value over a training: where, and how much.
 _Line = tuple[Floats, Floats]
 
@@ -53,7 +53,7 @@ def _lines(row: Row, by_clock: bool) -> dict[str, list[_Line]]:
         if clock is None:
             continue
         for name, series in log.series.items():
-            if name in _CLOCKS or "[" in name:
+            if name in COSTS or "[" in name:
                 continue
             at = series.steps.astype(float)
             if by_clock:

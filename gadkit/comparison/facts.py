@@ -17,6 +17,8 @@ from gadkit.errors import GadkitError
 from gadkit.interfaces.spec import VideoSpec
 from gadkit.randomness import Key
 from gadkit.registry import Registry
+from gadkit.report.log import read_log
+from gadkit.report.reading import Files
 from gadkit.runs.description import read_description
 from gadkit.runs.folder import CONFIG
 from gadkit.runs.parts import build_part
@@ -33,6 +35,7 @@ class Facts:
         samples: Steps times batch size.
         steps_per_second: Steps by seconds.
         peak_memory: The most bytes of main memory that the training's process had.
+        gpu_memory: The most bytes of a GPU's memory that its tensors had, in the process that writes.
         parameters: By part: `generator`, `assembler`, `discriminator`, and others that have some.
         at_once: How many trainings ran beside each other.
     """
@@ -43,6 +46,7 @@ class Facts:
     samples: int | None = None
     steps_per_second: float | None = None
     peak_memory: int | None = None
+    gpu_memory: int | None = None
     parameters: dict[str, int] | None = None
     at_once: int = 1
 
@@ -68,9 +72,16 @@ def facts_of(registry: Registry, out: Path, job: Job) -> Facts:
         samples=how.step * size if known and size else None,
         steps_per_second=how.step / how.seconds if how.seconds > 0 else None,
         peak_memory=max(memory, default=None),
+        gpu_memory=_gpu_memory(job.folder),
         parameters=None if config is None or how.checkpoint is None else _parameters(config, how.checkpoint),
         at_once=max((turn.at_once for turn in turns), default=1),
     )
+
+
+def _gpu_memory(run: Path) -> int | None:
+    """What the log of a run says of the GPU that it was trained on."""
+    memory = read_log(Files(run)).series.get("memory")
+    return None if memory is None else int(memory.values.max())
 
 
 def _parameters(config: RunConfig, checkpoint: Path) -> dict[str, int] | None:

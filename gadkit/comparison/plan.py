@@ -193,26 +193,48 @@ def write_plan(out: Path, plan: Plan) -> None:
     write_whole(out / PLAN, (json.dumps(plan.to_dict(), indent=1) + "\n").encode("ascii"))
 
 
-def check_same(out: Path, old: Plan, new: Plan) -> None:
-    """Refuses to go on with another plan than a folder's; other versions are no other plan.
+def grown(out: Path, old: Plan, new: Plan) -> Plan:
+    """The plan to go on with in a folder: what it holds, and the contenders and seeds that are asked for beside it.
+
+    Everything else has to be as it was, so that old and new runs can be put in one table. Other versions are no other
+    plan.
 
     Raises:
         RunError: Names what is another.
     """
-    if found := next(_differences(old, replace(new, versions=old.versions)), ""):
+    if found := next(_differences(old, new), ""):
         raise RunError(
-            f"{out}: holds a comparison of another plan ({found}); ask for the same again, or choose another --out."
+            f"{out}: holds a comparison of another plan ({found}); ask for the same again, with further contenders or "
+            "seeds if you like, or choose another --out."
         )
+    known = {each.name for each in old.contenders}
+    return replace(
+        old,
+        contenders=(*old.contenders, *(each for each in new.contenders if each.name not in known)),
+        seeds=(*old.seeds, *(seed for seed in new.seeds if seed not in old.seeds)),
+        budget=old.budget or new.budget,
+        plugins=(*old.plugins, *(each for each in new.plugins if each not in old.plugins)),
+    )
 
 
 def _differences(old: Plan, new: Plan) -> Iterator[str]:
+    """What of a plan another one does not ask for, or asks for otherwise."""
+    asked = {each.name: each for each in new.contenders}
+    if any(each.name not in asked for each in old.contenders):
+        names = (", ".join(each.name for each in plan.contenders) for plan in (old, new))
+        yield "it compares {}, and {} was asked for".format(*names)
+        return
     before, after = old.to_dict(), new.to_dict()
-    names = [[each["name"] for each in document.pop("contenders")] for document in (before, after)]
-    if names[0] != names[1]:
-        yield f"it compares {', '.join(names[0])}, and {', '.join(names[1])} was asked for"
-    one, two = dict(flattened(before)), dict(flattened(after))
-    yield from _changed("", one, two)
-    for mine, other in zip(old.contenders, new.contenders, strict=False):
+    for document in (before, after):
+        del document["contenders"], document["versions"]
+    for added in ("seeds", "plugins"):
+        if all(each in after[added] for each in before[added]):
+            del before[added], after[added]
+    if old.budget is None:  # nothing was trained
+        del before["budget"], after["budget"]
+    yield from _changed("", dict(flattened(before)), dict(flattened(after)))
+    for mine in old.contenders:
+        other = asked[mine.name]
         if mine.runs != other.runs:
             were, are = (", ".join(runs) or "none" for runs in (mine.runs, other.runs))
             yield f"the runs of {mine.name} were {were} and are {are} now"

@@ -111,7 +111,10 @@ def _cost(rows: Sequence[Row]) -> Table:
         ("time", "seconds", duration_text),
         ("steps/s", "steps_per_second", number_text),
         ("peak main memory", "peak_memory", size_text),
+        ("peak GPU memory", "gpu_memory", size_text),
     )
+    if not any(row.fact("gpu_memory") for row in rows):
+        columns = columns[:-1]
     cells = []
     for row in rows:
         facts = [row.fact(key) for _, key, _ in columns]
@@ -214,7 +217,7 @@ def _contender(row: Row, looks: Sequence[Look]) -> dict[str, Any]:
 def table_of_runs(rows: Sequence[Row], looks: Sequence[Look]) -> str:
     """One line for each run, as CSV: facts, values, and their floors."""
     names = [(look, name) for look in looks for name in names_of(rows, look, all_=True)]
-    facts = ("seed", "step", "seconds", "samples", "steps_per_second", "peak_memory")
+    facts = ("seed", "step", "seconds", "samples", "steps_per_second", "peak_memory", "gpu_memory")
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     values = [title for look, name in names for title in (f"{name} ({look.title})", f"floor of {name} ({look.title})")]

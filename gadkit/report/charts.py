@@ -11,14 +11,14 @@ import numpy as np
 from gadkit.pages.document import plain
 from gadkit.pages.numbers import number_text
 from gadkit.report.curves import Curve, Scale, decimated, grid, path, round_numbers, scales
-from gadkit.report.log import Floats, Log, Series, Steps, speeds
+from gadkit.report.log import Floats, Log, Series, Steps, costs
 from gadkit.report.words import told
+from gadkit.runs.folder import COSTS
 
 #: The most charts of a page, and curves of a chart.
 CHARTS = 40
 _CURVES = 6
 _MARKS = 200
-_CLOCKS = ("seconds", "waited", "evaluated")
 #: Curves with what tells each from the others of its chart; nothing for one alone.
 Labelled = list[tuple[str, Series]]
 _NAMES = {"linear": "linear", "log": "logarithmic", "middle": "without outliers"}
@@ -72,7 +72,7 @@ def charts(log: Log, axis: Axis, together: int = _CURVES) -> str:
         axis: What all of them are drawn over.
         together: The most curves of a chart.
     """
-    values = {name: series for name, series in log.series.items() if name not in _CLOCKS} | speeds(log)
+    values = {name: series for name, series in log.series.items() if name not in COSTS} | costs(log)
     pieces = [
         (title, curves[start : start + together])
         for title, curves in _grouped(values)

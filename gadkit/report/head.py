@@ -11,7 +11,7 @@ import numpy as np
 
 from gadkit.pages.document import fact_cards
 from gadkit.pages.numbers import number_text
-from gadkit.report.log import Log, speeds
+from gadkit.report.log import Log, costs
 from gadkit.report.reading import Files
 from gadkit.report.words import scalar_text, told
 from gadkit.runs.attempt import GIVEN_UP
@@ -111,7 +111,7 @@ def _facts(log: Log, how: Standing) -> list[tuple[str, str]]:
     facts = [(f"{how.step:,}", f"of {count_text(how.steps, 'step')}" if how.steps else "steps")]
     if how.seconds is not None and how.seconds >= 0:
         facts.append((duration_text(how.seconds), "of training"))
-    rate = speeds(log).get("steps per second")
+    rate = costs(log).get("steps per second")
     if rate is not None:
         median = float(np.median(rate.values[-50:]))
         facts.append((number_text(median, 3), "steps a second"))

@@ -197,8 +197,17 @@ def _event(line: Mapping[str, Any]) -> Event:
     )
 
 
-def speeds(log: Log) -> dict[str, Series]:
-    """Steps a second, and the share of the time that the training waited for clips, between two lines of the log."""
+def costs(log: Log) -> dict[str, Series]:
+    """What a training took: steps a second and the share of the time that it waited for clips, between two lines of the
+    log, and the most of a GPU's memory until each.
+    """
+    found = {}
+    if (memory := log.series.get("memory")) is not None:
+        found["most GPU memory, GB"] = Series(memory.steps, memory.values / 1e9, memory.parts)
+    return found | _speeds(log)
+
+
+def _speeds(log: Log) -> dict[str, Series]:
     clock, waited = log.series.get("seconds"), log.series.get("waited")
     if clock is None or len(clock.steps) < 2:
         return {}

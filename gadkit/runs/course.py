@@ -17,6 +17,7 @@ from gadkit.runs.attempt import Attempt
 from gadkit.runs.facts import facts_of, values_of
 from gadkit.runs.folder import step_of
 from gadkit.runs.health import Health
+from gadkit.runs.memory import most_taken
 from gadkit.runs.rollback import Trouble, go_back
 from gadkit.runs.writing import Writer, read_models, read_state
 from gadkit.words import parse_duration
@@ -118,12 +119,14 @@ class Course:
             values = self._training.read()
             if bad := [name for name, value in values.items() if not math.isfinite(value)]:
                 return self._go_back(Trouble(step, f"the value {bad[0]} was {values[bad[0]]}")), False
-            clocks = {"seconds": self._seconds(), "waited": self._session.clips.waited}
+            costs = {"seconds": self._seconds(), "waited": self._session.clips.waited}
+            if (memory := most_taken(session.engine.device)) is not None:
+                costs["memory"] = memory
             if evaluating:
-                measured, clocks["evaluated"] = self._evaluate(step)
+                measured, costs["evaluated"] = self._evaluate(step)
                 saving = self._judge(step, measured) or saving
                 values = {**values, **measured}
-            self._log(step, {**values, **self._session.scheduling.values(step)}, clocks)
+            self._log(step, {**values, **self._session.scheduling.values(step)}, costs)
         if sampling or late:
             self._writer.sample(step, self._training.models)
         if saving:
@@ -139,8 +142,8 @@ class Course:
         writes = self._interval is not None and self._session.engine.main
         return writes and time.monotonic() - self._saved_at >= (self._interval or 0.0)
 
-    def _log(self, step: int, values: dict[str, float], clocks: dict[str, float]) -> None:
-        self._writer.log(step, values, clocks)
+    def _log(self, step: int, values: dict[str, float], costs: dict[str, float]) -> None:
+        self._writer.log(step, values, costs)
         self._judge(step, values)
         for kind, sentence in self._health.see(step, values):
             self._writer.event(step, "warning", sentence, kind=kind)

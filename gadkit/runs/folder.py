@@ -19,6 +19,9 @@ from gadkit.sections import RunSettings
 CONFIG = "config.toml"
 ENVIRONMENT = "environment.json"
 LOG = "log.jsonl"
+#: What a line of the log says of the machine, and not of the training: seconds that it took, that steps waited for
+#: clips, that an evaluation took; the most bytes of a GPU's memory that were held at once.
+COSTS = ("seconds", "waited", "evaluated", "memory")
 BEST = "best.json"
 #: The page that shows the run.
 REPORT = "report.html"

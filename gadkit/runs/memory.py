@@ -75,6 +75,11 @@ def room(device: torch.device) -> Room:
     return Room(total=memory.total, free=memory.available, own=psutil.Process().memory_info().rss)
 
 
+def most_taken(device: torch.device) -> int | None:
+    """The most bytes of a GPU's memory that tensors of this process had at once; `None` where nobody counts them."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error, or one behind it, says that memory could not be had: of any device, by any library."""
     cause: BaseException | None = error

@@ -39,7 +39,7 @@ class Writer:
         if (page := self._session.page) is not None:
             page.refresh()
 
-    def log(self, step: int, values: Mapping[str, float], clocks: Mapping[str, float]) -> None:
+    def log(self, step: int, values: Mapping[str, float], costs: Mapping[str, float]) -> None:
         """Logs the numbers of a step: to the run's log, to whoever watches, to trackers.
 
         Raises:
@@ -48,7 +48,7 @@ class Writer:
         session = self._session
         session.background.check()
         if session.run is not None:
-            session.run.log(step, {**{name: round(clock, 3) for name, clock in clocks.items()}, **values})
+            session.run.log(step, {**{name: round(cost, 3) for name, cost in costs.items()}, **values})
             session.tell("gadkit_step_logged", step=step, values=dict(values))
         if session.engine.main:
             session.reporter.logged(step, dict(values))

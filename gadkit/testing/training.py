@@ -20,7 +20,7 @@ from gadkit.errors import ConfigError, DataError, RunError
 from gadkit.folders import cache_folder
 from gadkit.randomness import Key, seeded
 from gadkit.registry import get_registry
-from gadkit.runs.folder import Run
+from gadkit.runs.folder import COSTS, Run
 from gadkit.runs.loading import load
 from gadkit.runs.reporter import Reporter
 from gadkit.runs.training import train
@@ -35,8 +35,6 @@ _BATCH = 2
 _NETS = ("generator", "assembler", "discriminator")
 #: Of a checkpoint's state, what tells when and not what.
 _CLOCKS = ("seconds", "attempt", "best")
-#: The same of a line of the log.
-_TIMES = ("seconds", "waited", "evaluated")
 
 
 @dataclass(kw_only=True)
@@ -330,7 +328,7 @@ def _check_same(whole: Path, cut: Path, name: str, kind: str) -> None:
     promise(not differing, promised, f"after step {STEPS}, {len(differing)} tensors differ: {shown}", mend)
     promise(document == other_document, promised, "numbers that the trainer keeps differ", mend)
     logs = [
-        [{key: value for key, value in line.items() if key not in _TIMES} for line in _lines(path)]
+        [{key: value for key, value in line.items() if key not in COSTS} for line in _lines(path)]
         for path in (whole, cut)
     ]
     for line, other in zip(*logs, strict=True):

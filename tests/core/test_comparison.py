@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 import statistics
 import subprocess
 
@@ -162,7 +163,7 @@ def test_the_same_again_trains_and_measures_nothing(root, compare, monkeypatch):
     ("changes", "told"),
     [
         ({"steps": 3}, "budget.steps was 2 and is 3 now"),
-        ({"seeds": 3}, "seeds was 0, 1 and is 0, 1, 2 now"),
+        ({"seeds": 1}, "seeds was 0, 1 and is 0 now"),
         ({"clips": 10}, "measuring.changes.clips was 12 and is 10 now"),
         (
             {"set": (*NETS, "trainer.batch_size=4", "demo:penalty.gamma=9")},
@@ -178,6 +179,26 @@ def test_another_plan_is_refused(compare, changes, told):
 def test_other_contenders_are_refused(compare):
     with pytest.raises(RunError, match="it compares demo, gentle, and demo was asked for"):
         compare("demo")
+
+
+def test_further_contenders_and_seeds_join_what_is_there(root, compare, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(root / "out", out)
+    before = runs_of(results(out))
+    entries = ("third=demo,penalty.gamma=1", *ENTRIES[::-1])
+    found = compare(*entries, seeds=(7, 1, 0), out=out, only="third-seed7", trains=True)
+    assert [each.name for each in found.plan.contenders] == ["demo", "gentle", "third"]
+    assert found.plan.seeds == (0, 1, 7)
+    (third,) = (run for row in found.rows for run in row.runs if run.job.name == "third-seed7")
+    assert third.whole
+    assert config(out / "runs/third-seed7")["penalty"]["gamma"] == 1
+    with own_registry():
+        gadkit.compare(out=out, collect=True, device="cpu")
+    after = runs_of(results(out))
+    assert {name: after[name] for name in before} == before
+    assert {name for name, run in after.items() if run["failure"]} == {
+        *("third-seed0", "third-seed1", "demo-seed7", "gentle-seed7")
+    }
 
 
 def test_the_page_stands_alone_and_shows_the_videos_of_each_seed(root, tmp_path):

@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from small_runs import environment, own_registry, small
+from small_runs import SETTINGS, environment, own_registry, small
 
 from gadkit import ConfigError, PluginError
 from gadkit.comparison.budget import Budget, standing
 from gadkit.comparison.entries import check_names, own_settings, read_entry, split_settings
-from gadkit.comparison.facts import Facts
+from gadkit.comparison.facts import Facts, facts_of
 from gadkit.comparison.looks import Look, looks
 from gadkit.comparison.measuring import Seen
 from gadkit.comparison.plan import Contender, Job, Measuring, Plan, write_plan
@@ -24,6 +24,8 @@ from gadkit.comparison.training import Trainings, read_turns
 from gadkit.config import RunConfig
 from gadkit.evaluation.scores import Score
 from gadkit.registry import get_registry
+from gadkit.report.log import costs, read_log
+from gadkit.report.reading import Files
 
 LOOK = Look(key="look", title="a look", against=None, features=("net",), metrics=("fvd",))
 
@@ -161,6 +163,21 @@ def test_what_is_left_of_a_budget_is_what_was_not_spent(tmp_path):
         assert not standing(job.folder).spent(Budget(minutes=(spent + 0.1) / 60), 10**9)
         assert standing(job.folder).spent(Budget(steps=2), 2)
         assert not standing(job.folder).spent(Budget(steps=3), 3)
+
+
+def test_what_a_gpu_held_is_kept_and_shown(tmp_path, monkeypatch):
+    held = iter([5 << 30, 6 << 30])
+    monkeypatch.setattr("gadkit.runs.course.most_taken", lambda device: next(held))
+    with own_registry():
+        small(tmp_path / "run", set={**SETTINGS, "run.log_every": 1})
+        job = Job(name="x", contender=Contender(name="x", text="x"), seed=0, folder=tmp_path / "run")
+        facts = facts_of(get_registry(), tmp_path, job)
+    assert facts.gpu_memory == 6 << 30
+    log = read_log(Files(tmp_path / "run"))
+    assert log.series["memory"].values.tolist() == [5 << 30, 6 << 30]
+    (chart,) = (each for each in costs(log).items() if "memory" in each[0])
+    assert chart[0] == "most GPU memory, GB"
+    assert chart[1].values.tolist() == pytest.approx([5.36870912, 6.442450944])
 
 
 # The launcher.

@@ -17,7 +17,7 @@ import gadkit
 from gadkit import DeviceError
 from gadkit.checkpoints.store import read_tensors
 from gadkit.engine import Clips
-from gadkit.runs.folder import Run
+from gadkit.runs.folder import COSTS, Run
 
 pytestmark = [
     pytest.mark.gpu,
@@ -49,7 +49,8 @@ def test_runs_that_are_killed_end_like_the_unbroken_one(tmp_path, precision):
     logs = []
     for name in ("unbroken", "killed"):
         lines = [json.loads(text) for text in (tmp_path / name / "log.jsonl").read_text().splitlines()]
-        logs.append([{k: v for k, v in each.items() if k not in ("seconds", "waited")} for each in lines])
+        logs.append([{k: v for k, v in each.items() if k not in COSTS} for each in lines])
+        assert all(each["memory"] > 0 for each in lines if "event" not in each)
     assert logs[0] == logs[1]
 
 
