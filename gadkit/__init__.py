@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from gadkit.interfaces.spec import VideoSpec as VideoSpec
     from gadkit.interfaces.tracker import Tracker as Tracker
     from gadkit.interfaces.trainer import Trainer as Trainer
-    from gadkit.interfaces.trainer import Training as Training
+    from gadkit.interfaces.training import Training as Training
     from gadkit.interfaces.weights import Weights as Weights
     from gadkit.randomness import Key as Key
     from gadkit.randomness import Noise as Noise
@@ -92,7 +92,7 @@ _LAZY = {
     "Source": "gadkit.interfaces.dataset",
     "Tracker": "gadkit.interfaces.tracker",
     "Trainer": "gadkit.interfaces.trainer",
-    "Training": "gadkit.interfaces.trainer",
+    "Training": "gadkit.interfaces.training",
     "VideoAssembler": "gadkit.interfaces.assembler",
     "VideoMetric": "gadkit.interfaces.metric",
     "VideoSpec": "gadkit.interfaces.spec",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -16,10 +15,8 @@ from gadkit.evaluation.results import FOLDER
 from gadkit.evaluation.subjects import ModelSubject
 from gadkit.evaluation.taking import run_data
 from gadkit.runs.model import Model
+from gadkit.runs.session import Session
 from gadkit.words import count_text
-
-if TYPE_CHECKING:
-    from gadkit.runs.session import Session
 
 
 class Evaluator:

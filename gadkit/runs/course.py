@@ -12,14 +12,15 @@ import torch
 
 from gadkit.engine.watch import Watch
 from gadkit.errors import GadkitError, RunError
-from gadkit.interfaces.trainer import Training
+from gadkit.interfaces.training import Training
 from gadkit.runs.attempt import Attempt
 from gadkit.runs.facts import facts_of, values_of
 from gadkit.runs.folder import step_of
 from gadkit.runs.health import Health
 from gadkit.runs.memory import most_taken
 from gadkit.runs.rollback import Trouble, go_back
-from gadkit.runs.writing import Writer, read_models, read_state
+from gadkit.runs.state import read_models, read_state
+from gadkit.runs.writing import Writer
 from gadkit.words import parse_duration
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from gadkit.checkpoints.store import read_document
 from gadkit.errors import RunError
 from gadkit.runs.attempt import Attempt
 from gadkit.runs.folder import ENVIRONMENT, step_of
-from gadkit.runs.writing import STATE
+from gadkit.runs.state import STATE
 
 _Count = Annotated[int, Field(ge=0, le=1 << 53)]
 _STRICT = ConfigDict(strict=True, allow_inf_nan=False)

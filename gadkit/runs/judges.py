@@ -24,7 +24,7 @@ from gadkit.runs.description import below, component, misfit
 from gadkit.runs.folder import CONFIG
 from gadkit.runs.model import DESCRIPTION, JUDGE
 from gadkit.runs.sketches import Shapes, made, shapes_fault, shapes_in, sketch
-from gadkit.runs.writing import STATE, TENSORS
+from gadkit.runs.state import STATE, TENSORS
 
 _KIND = "discriminator"
 

@@ -12,7 +12,7 @@ from gadkit.errors import PluginError
 from gadkit.schedules import schedules_in, value_at
 
 if TYPE_CHECKING:
-    from gadkit.interfaces.trainer import Training
+    from gadkit.interfaces.training import Training
 
 #: What the names of such settings begin with in the log.
 LOGGED = "setting/"

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, cast
+
+from torch import nn
 
 from gadkit.config import RunConfig
 from gadkit.engine.clips import Clips
@@ -19,7 +22,7 @@ from gadkit.interfaces.generator import Generator
 from gadkit.interfaces.loss import Loss
 from gadkit.interfaces.penalty import Penalty
 from gadkit.interfaces.spec import VideoSpec
-from gadkit.interfaces.trainer import Training
+from gadkit.interfaces.training import Training
 from gadkit.randomness import Key
 from gadkit.registry import Registry
 from gadkit.report.live import LiveReport
@@ -32,8 +35,21 @@ from gadkit.runs.reporter import Reporter
 from gadkit.runs.scheduling import Scheduling
 from gadkit.runs.telling import Telling
 
-if TYPE_CHECKING:
-    from gadkit.evaluation.watching import Evaluator
+
+class Evaluating(Protocol):
+    """What measures a run while it goes on, such as `gadkit.evaluation.watching.Evaluator`."""
+
+    @property
+    def best(self) -> tuple[str | None, str]:
+        """The value by which checkpoints are told apart, and whether its `lowest` or `highest` is best."""
+
+    def measure(self, step: int, models: Mapping[str, nn.Module]) -> dict[str, float]:
+        """The values of a step by name.
+
+        Args:
+            step: Steps done.
+            models: `generator` and `assembler` with the weights to sample from.
+        """
 
 
 @dataclass(kw_only=True)
@@ -78,7 +94,7 @@ class Session:
     attempt: Attempt = field(default_factory=Attempt)
     page: LiveReport | None = None
     telling: Telling | None = None
-    evaluator: Evaluator | None = None
+    evaluator: Evaluating | None = None
     watch: Watch | None = None
     scheduling: Scheduling = field(init=False)
 

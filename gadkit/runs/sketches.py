@@ -20,7 +20,7 @@ from gadkit.errors import ConfigError, GadkitError, RunError
 from gadkit.interfaces.spec import VideoSpec
 from gadkit.registry.entry import one_line
 from gadkit.runs.folder import ENVIRONMENT
-from gadkit.runs.writing import STATE, TENSORS
+from gadkit.runs.state import STATE, TENSORS
 
 #: Bytes of tensors that a net may have besides those that are saved, such as tables that it computes itself.
 MAX_UNSAVED = 1 << 29

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from gadkit.checkpoints.store import flatten, read_document, read_tensors, snapshot, unflatten, write_folder
-from gadkit.errors import DamagedError
+from gadkit.checkpoints.store import flatten, snapshot, write_folder
 from gadkit.runs.folder import BEST, REPORT
 from gadkit.runs.model import DESCRIPTION, WEIGHTS, Model, model_document
+from gadkit.runs.state import STATE, TENSORS
 from gadkit.video.encode import write_video
 
 if TYPE_CHECKING:
     from gadkit.runs.session import Session
-
-#: The files of a checkpoint beside the model's: tensors, and plain values.
-TENSORS = "training.safetensors"
-STATE = "state.json"
 
 
 class Writer:
@@ -70,7 +65,7 @@ class Writer:
         Args:
             step: Steps done.
             models: `generator` and `assembler` with the weights to sample from.
-            state: Everything else, for `read_state`.
+            state: Everything else, for `gadkit.runs.state.read_state`.
             best: The best checkpoint so far, which may be this one: its step, metric and value.
         """
         session = self._session
@@ -137,28 +132,3 @@ class Writer:
             session.reporter.wrote(path)
 
         session.background.submit(write)
-
-
-def read_state(checkpoint: Path) -> dict[str, Any]:
-    """The state that `Writer.save` was given; tensors on the CPU.
-
-    Raises:
-        RunError: A file is damaged.
-    """
-    document = read_document(checkpoint, STATE)
-    try:
-        state = unflatten(document, read_tensors(checkpoint, TENSORS))
-    except DamagedError as error:
-        raise DamagedError(f"{checkpoint / STATE}: {error}") from error
-    if not isinstance(state, dict):
-        raise DamagedError(f"{checkpoint / STATE}: is no JSON object, expected the state of a training.")
-    return state
-
-
-def read_models(checkpoint: Path) -> dict[str, dict[str, torch.Tensor]]:
-    """The weights of `generator` and `assembler` that samples are made with, by name."""
-    found: dict[str, dict[str, torch.Tensor]] = {}
-    for key, value in read_tensors(checkpoint, WEIGHTS).items():
-        name, _, own = key.partition(".")
-        found.setdefault(name, {})[own] = value
-    return found

@@ -18,7 +18,8 @@ from gadkit.checkpoints.trees import flatten, snapshot, unflatten
 from gadkit.component import KINDS
 from gadkit.engine.devices import Engine
 from gadkit.interfaces.footprint import Footprint
-from gadkit.interfaces.trainer import Trainer, Training
+from gadkit.interfaces.trainer import Trainer
+from gadkit.interfaces.training import Training
 from gadkit.registry import get_registry
 from gadkit.runs.choices import resolve_config
 from gadkit.runs.course import Course

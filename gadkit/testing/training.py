@@ -23,8 +23,8 @@ from gadkit.registry import get_registry
 from gadkit.runs.folder import COSTS, Run
 from gadkit.runs.loading import load
 from gadkit.runs.reporter import Reporter
+from gadkit.runs.state import read_state
 from gadkit.runs.training import train
-from gadkit.runs.writing import read_state
 from gadkit.signature import settings_of
 from gadkit.testing.promises import promise
 from gadkit.testing.small import FRAMES, LATENT, MOTION, PARTNERS, SIDES, SmallClips, first_fit

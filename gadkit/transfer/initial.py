@@ -20,7 +20,7 @@ from gadkit.interfaces.spec import VideoSpec
 from gadkit.runs.folder import CONFIG, ENVIRONMENT, Run
 from gadkit.runs.loading import from_hub, read_description
 from gadkit.runs.model import DESCRIPTION, WEIGHTS
-from gadkit.runs.writing import STATE, TENSORS
+from gadkit.runs.state import STATE, TENSORS
 from gadkit.transfer.matching import Matching, NotFinite, Setting, match
 from gadkit.transfer.report import NetTransfer, Transfer, in_order, shape_text
 from gadkit.words import printable

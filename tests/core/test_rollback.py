@@ -16,6 +16,7 @@ from gadkit.checkpoints.store import read_tensors
 from gadkit.engine import BoundPlayer, Clips
 from gadkit.runs.attempt import Attempt, attempt_at, was_abandoned
 from gadkit.runs.folder import Run
+from gadkit.runs.state import read_state
 from gadkit.sections import RunSettings
 from gadkit_plugins.minimax.trainer import MinimaxTraining
 
@@ -155,7 +156,7 @@ def test_rates_are_lowered_from_the_second_time_on(step_of_run, monkeypatch):
     small("run", generator_lr=0.008, **(OFTEN | {"set": SETTINGS | {"run.rollback_rate": 0.25}}))
     assert seen == {(0, 0.008), (1, 0.008), (2, 0.002), (3, 0.0005)}
     assert [event["step"] for event in events()] == [12, 12, 8]  # the third time it goes back further
-    state = gadkit.runs.writing.read_state(Run(Path("run")).find_checkpoint())
+    state = read_state(Run(Path("run")).find_checkpoint())
     assert state["attempt"] == {"number": 3, "rate": 0.0625, "tries": 0, "trouble": 0}
 
 
