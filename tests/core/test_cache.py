@@ -124,7 +124,7 @@ def test_a_file_that_changes_as_soon_as_it_was_read_is_seen(tmp_path, cache):
         {"file": lambda videos: (videos / "b3.mp4").rename(videos / "b5.mp4")},
         {"file": lambda videos: shutil.copy(videos / "b3.mp4", videos / "b1.mp4")},
     ],
-    ids=str,
+    ids=["size", "rate", "fit", "background", "shade", "one less", "another name", "one more"],
 )
 def test_what_changes_the_frames_makes_another_pack(videos, cache, change):
     prepared(Folder(videos), cache)

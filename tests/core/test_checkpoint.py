@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from small_checkpoints import DOCUMENTS, STATE, TENSORS, WEIGHTS, forge, needs_links, refused, same, whole
+from small_memory import peak
 
 from gadkit.checkpoints import documents
 from gadkit.checkpoints import tensors as tensors_in_files
@@ -251,22 +252,10 @@ def test_a_file_is_hashed_as_it_was_meant_and_not_as_the_disk_has_it(tmp_path, m
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a process's memory is read from /proc")
 def test_writing_takes_no_memory_and_reading_twice_the_file_at_most(tmp_path):
     size = 64 << 20
-    value = torch.ones(size // 8, dtype=torch.float64)
+    assert size < peak(write_ones, tmp_path / "c", size) < 1.25 * size  # the tensor itself, and little more
+    assert size / 2 < peak(read_tensors, tmp_path / "c", WEIGHTS) < 2.25 * size
+    assert peak(read_shapes, tmp_path / "c", WEIGHTS) < size / 4
 
-    def peak(action):
-        with open("/proc/self/clear_refs", "w") as file:
-            file.write("5")
-        before = memory("VmRSS")
-        kept = action()
-        return memory("VmHWM") - before, kept
 
-    def memory(name):
-        with open("/proc/self/status") as file:
-            return next(int(line.split()[1]) << 10 for line in file if line.startswith(name))
-
-    written, _ = peak(lambda: write_folder(tmp_path / "c", {WEIGHTS: {"a": value}}, {}, {}))
-    assert written < size / 4
-    reading, _ = peak(lambda: read_tensors(tmp_path / "c", WEIGHTS))
-    assert size / 2 < reading < 2.25 * size
-    shapes, _ = peak(lambda: read_shapes(tmp_path / "c", WEIGHTS))
-    assert shapes < size / 4
+def write_ones(folder, size):
+    write_folder(folder, {WEIGHTS: {"a": torch.ones(size // 8, dtype=torch.float64)}}, {}, {})

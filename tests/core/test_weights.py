@@ -140,6 +140,7 @@ def test_nothing_of_the_archive_is_run_even_where_it_is_pinned(tmp_path):
         ("t.whl", b"no archive", "not a zip file"),
         ("t.tar.gz", tarball({"a": bytes(range(256)) * 100, MEMBER: b"x"})[:120], "ended"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_an_archive_that_does_not_hold_what_its_record_says(tmp_path, file, archive, reason):
     weights = Package(file).holding(archive)
