@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,9 @@ _DECIDED = {
 #: What one contender may have otherwise than the others.
 _OWN = (*PARTS, TRACKER, "run", "evaluation", "precision")
 
+#: What may be another each time that a plan is gone on with.
+_ANEW = ("entries", "device", "plugins")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
@@ -59,7 +62,7 @@ class Request:
     features: Sequence[str] | None = None
     clips: int | None = None
     curve: int = 5
-    videos: int = 8
+    videos: int = 9
     device: str = "auto"
     precision: str | None = None
     plugins: Sequence[str] = ()
@@ -80,6 +83,23 @@ class Request:
             plugins=tuple(map(str, asked.pop("plugins", ()))),
             **asked,
         )
+
+
+def check_unasked(asked: Request) -> None:
+    """Refuses a request that names nothing to compare, and so means the plan of a folder, but says how to compare it.
+
+    Raises:
+        ConfigError: Names what it says.
+    """
+    usual = Request.of(())
+    flags = {"sets": "set", "metrics": "metric", "budget": "minutes, --steps or --samples"}
+    for each in fields(Request):
+        if each.name not in _ANEW and getattr(asked, each.name) != getattr(usual, each.name):
+            flag = flags.get(each.name, each.name.replace("_", "-"))
+            raise ConfigError(
+                f"--{flag}: found without anything to compare, expected --out alone, which goes on with its plan as it "
+                "is; to add to it, name all that is compared again, with the new ones."
+            )
 
 
 def make_plan(registry: Registry, asked: Request) -> Plan:

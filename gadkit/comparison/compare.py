@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gadkit.comparison.asking import Request, make_plan
+from gadkit.comparison.asking import Request, check_unasked, make_plan
 from gadkit.comparison.budget import standing
 from gadkit.comparison.facts import facts_of
 from gadkit.comparison.looks import Look
@@ -183,6 +183,7 @@ def planned(registry: Registry, out: str | Path | None, asked: Request) -> tuple
         there = read_plan(Path(out))
         if there is None:
             raise RunError(f"{out}: has no comparison to go on with; name what is to be compared.")
+        check_unasked(asked)
         for file in there.plugins:
             registry.load_file(Path(file["path"]))
         return Path(out), there

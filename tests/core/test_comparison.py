@@ -176,6 +176,20 @@ def test_another_plan_is_refused(compare, changes, told):
         compare(*ENTRIES, **changes)
 
 
+@pytest.mark.parametrize(
+    ("more", "flag"),
+    [
+        ({"seeds": 5}, "--seeds"),
+        ({"minutes": 3}, "--minutes, --steps or --samples"),
+        ({"set": ["loss=hinge"]}, "--set"),
+        ({"held_out": 0.3}, "--held-out"),
+    ],
+)
+def test_going_on_without_names_takes_nothing_that_it_would_not_follow(root, more, flag):
+    with own_registry(), pytest.raises(ConfigError, match=rf"^{flag}: found without anything to compare"):
+        gadkit.compare(out=root / "out", **more)
+
+
 def test_other_contenders_are_refused(compare):
     with pytest.raises(RunError, match="it compares demo, gentle, and demo was asked for"):
         compare("demo")
