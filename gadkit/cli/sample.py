@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ from gadkit.words import printable
 if TYPE_CHECKING:
     import numpy as np
 
+    from gadkit.runs.model import Model
     from gadkit.runs.sampling import Variation
 
 _HOW = "Variation"
@@ -31,6 +33,9 @@ def sample(
     seed: Annotated[int, typer.Option(help="A seed and a number mean one video.")] = 0,
     first: Annotated[int, typer.Option(min=0, help="The number of the first video.")] = 0,
     grid: Annotated[bool, typer.Option("--grid", help="All videos side by side in one file.")] = False,
+    real: Annotated[
+        bool, typer.Option("--real", help="As many real clips at their left: of those held out, where there are some.")
+    ] = False,
     label: Annotated[
         list[str] | None, typer.Option(help="A class, its name or number; repeat it for each video.")
     ] = None,
@@ -102,6 +107,8 @@ def sample(
         "speed": speed,
         "start": start,
     }
+    if real and (class_grid or not (grid or num == 1)):
+        raise ConfigError("--real: real clips stand beside a grid, expected --grid and no --class-grid.")
     labels = label * num if label and len(label) == 1 and not class_grid else label
     with telling():
         model = load(source, checkpoint=checkpoint, device=device, registry=registry)
@@ -111,7 +118,9 @@ def sample(
     rate = model.video.fps if fps is None else fps
     if grid or class_grid or num == 1:
         pieces = videos.grid(frames)
-        if len(videos) > 1 and out.suffix.lower() == ".png":
+        if real:
+            pieces = _beside(_real(source, model, len(videos)), pieces)
+        if frames > 1 and (len(videos) > 1 or real) and out.suffix.lower() == ".png":
             pieces = map(_with_bar, pieces)
         write_video(out, pieces, rate, length=frames)
         typer.echo(f"wrote {printable(str(out))}")
@@ -124,6 +133,38 @@ def sample(
         path = out.with_name(f"{out.stem}-{begin + index:0{len(str(begin + num - 1))}d}{out.suffix}")
         write_video(path, videos[index].grid(frames), rate, length=frames)
         typer.echo(f"wrote {printable(str(path))}")
+
+
+def _real(source: str, model: Model, count: int) -> np.ndarray:
+    """As many real clips of a run's data, of the training length, in one grid `(n, H, W, C)`."""
+    from gadkit.config import RunConfig
+    from gadkit.errors import ConfigError
+    from gadkit.evaluation.protocol import open_protocol
+    from gadkit.evaluation.showing import real_clips
+    from gadkit.registry import get_registry
+    from gadkit.runs.folder import CONFIG
+    from gadkit.video.encode import tile
+
+    registry = get_registry()
+    if not (Path(source) / CONFIG).is_file():
+        raise ConfigError(f"--real: found {source}, which is no run, expected one: its data are known.")
+    config = RunConfig.resolve(registry, file=Path(source) / CONFIG, trackers=False)
+    settings = open_protocol(registry, "gadkit", {"frames": model.video.frames}).settings
+    clips, _ = real_clips(registry, config, settings, (model.video.height, model.video.width), count)
+    if len(clips) < count:
+        raise ConfigError(f"--num: found {count}, and there are {len(clips)} real clips to show with --real.")
+    return tile(clips.permute(0, 1, 3, 4, 2))
+
+
+def _beside(clips: np.ndarray, pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Puts clips, which begin again where they end, at the left of what is rendered, and a bar between them."""
+    import numpy as np
+
+    done = 0
+    for piece in pieces:
+        at = np.arange(done, done + len(piece)) % len(clips)
+        yield np.concatenate([_with_bar(clips[at]), piece], axis=2)
+        done += len(piece)
 
 
 def _with_bar(frames: np.ndarray) -> np.ndarray:

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
 from gadkit.comparison.budget import standing
 from gadkit.comparison.plan import VIDEOS, Job, Plan
 from gadkit.config import RunConfig
 from gadkit.errors import GadkitError
-from gadkit.evaluation.clips import ClipList
 from gadkit.evaluation.protocol import open_protocol
-from gadkit.evaluation.taking import run_data
+from gadkit.evaluation.showing import real_clips
 from gadkit.registry import Registry
 from gadkit.runs.folder import CONFIG
 from gadkit.runs.loading import load
@@ -58,12 +55,8 @@ def write_real(registry: Registry, plan: Plan, out: Path, tell: Callable[[str], 
     try:
         config = RunConfig.resolve(registry, file=source, trackers=False)
         settings = open_protocol(registry, measuring.protocol, measuring.changes).settings
-        subject, _ = run_data(registry, config, "held-out")
-        subject.open(settings, plan.video["height"], plan.video["width"])
-        chosen = subject.choose(settings, generated=False)
-        clips = ClipList(chosen.videos[: measuring.videos], chosen.places[: measuring.videos])
-        with torch.no_grad():
-            video = subject.read(clips, settings)
-        write_video(place, tile(video.permute(0, 1, 3, 4, 2)), subject.rate)
+        size = plan.video["height"], plan.video["width"]
+        video, rate = real_clips(registry, config, settings, size, measuring.videos)
+        write_video(place, tile(video.permute(0, 1, 3, 4, 2)), rate)
     except GadkitError as error:
         tell(f"no real clips to show: {error}")

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 from plugins_fixtures import importable, write_package
+from small_evaluations import footage, write_videos
 from small_runs import DISCRIMINATOR, NETS, PLUGIN, SMALL, files_of, folder_of_clips, own_registry
 
 import gadkit
 from gadkit.checkpoints.store import MANIFEST
 from gadkit.cli.app import app, run
+from gadkit.data.labels import held_out
 
 
 def train(data, out, *arguments, nets=NETS):
@@ -120,6 +122,33 @@ def test_a_grid_is_one_file_with_the_videos_in_rows(gadkit_command, trained, tmp
         cell = made[:, 16 * row : 16 * row + 16, 16 * column : 16 * column + 16]
         assert np.array_equal(cell, expected[number])
     assert not made[:, 16:, 32:].any()
+
+
+def test_real_clips_stand_beside_a_grid(gadkit_command, tmp_path_factory):
+    """Held-out ones, frame by frame those of their files, over and over; what is generated stays what it was."""
+    root = tmp_path_factory.mktemp("real")
+    data = write_videos(root / "data", range(20), length=9)
+    run = train(data, root / "run", "--held-out", "0.5")
+    more = ("--num", 4, "--length", 20, "--grid", "--out")
+    assert gadkit_command("sample", run, *more, "a.png").code == 0
+    assert gadkit_command("sample", run, *more, "b.png", "--real").code == 0
+    array = np.asarray(Image.open("b.png"))
+    whole = array.reshape(32, 20, 32 + 4 + 32 + 4, 3).transpose(1, 0, 2, 3)
+    assert np.array_equal(whole[:, :, 36:-4], grids("a.png", 2))
+    assert (whole[:, :, 32:36] == 128).all()
+    names = [path.name for path in sorted(data.iterdir())]
+    kept = [number for number, out in enumerate(held_out(names, [{}] * 20, "file", 0.5)) if out]
+    clips = {number: [footage(number)[first : first + 8] for first in range(2)] for number in kept}
+    found = set()
+    for row, column in np.ndindex(2, 2):
+        cell = whole[:, 16 * row : 16 * row + 16, 16 * column : 16 * column + 16]
+        assert np.array_equal(cell, cell[np.arange(20) % 8])
+        found |= {number for number, own in clips.items() if any(np.array_equal(cell[:8], each) for each in own)}
+    assert len(found) == 4
+    assert "expected --grid" in gadkit_command("sample", run, "--num", 2, "--real").error
+    assert "there are" in gadkit_command("sample", run, "--num", 30, "--grid", "--real").error
+    gadkit.load(run, device="cpu").export(root / "model")
+    assert "which is no run" in gadkit_command("sample", root / "model", "--real").error
 
 
 def test_the_frame_rate_is_the_datas_or_the_one_asked_for(gadkit_command, trained):
