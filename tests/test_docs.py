@@ -24,6 +24,7 @@ PAGES = sorted(
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 #: Flags of other programs that the pages mention.
 FOREIGN = {
+    "--dist",
     "--extra-index-url",
     "--index-url",
     "--nproc-per-node",
