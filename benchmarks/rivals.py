@@ -13,7 +13,7 @@ their names, or of what `--group` finds in them. `tune` trains on the others alo
 trials (`TRIALS`), with one seed and for equal time, and the settings of the trial with the least distance to a fifth
 of these others, which it was not trained on, are kept in DIR/tuned.json. `final` trains with these and with seeds that
 no trial had, and measures against the part that was kept for the end; another set of clips takes the same settings and
-paces (`--tuned DIR/tuned.json`). `ablate` exchanges one part of `gad` at a time.
+paces (`--tuned DIR/tuned.json`). `ablate` exchanges one part of `gad` at a time, beside the runs that `final` made.
 
 Everything is `gadkit compare`, so whatever is cut off goes on with the same line.
 """
@@ -55,7 +55,6 @@ TRIALS: dict[str, list[str]] = {
 
 #: What an ablation of `gad` exchanges, one at a time.
 EXCHANGED: dict[str, str] = {
-    "gad": "",
     "loss": "loss=nonsaturating",
     "penalty": "penalty=r1",
     "direction": "direction=alternating",
@@ -193,9 +192,10 @@ def final(args: argparse.Namespace) -> None:
 
 
 def ablate(args: argparse.Namespace) -> None:
-    """`gad` as it was kept, and with one part exchanged at a time."""
+    """`gad` as it was kept, whose runs `final` made, and with one part exchanged at a time."""
     kept = json.loads(args.tuned.read_text())["gad"]
-    entries = [entry(args, name, "gad", exchange(exchanged, kept)) for name, exchanged in EXCHANGED.items()]
+    entries = [f"gad={args.out / 'final/runs' / f'gad-seed{seed}'}" for seed in args.seeds]
+    entries += [entry(args, name, "gad", exchange(exchanged, kept)) for name, exchanged in EXCHANGED.items()]
     compare(args, "ablation", entries, data=args.data, seeds=args.seeds, held_out=KEPT, features=args.features)
 
 
