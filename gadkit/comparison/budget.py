@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,17 @@ class Budget:
         if self.minutes is not None:
             return f"{duration_text(self.minutes * 60)} of training"
         return count_text(self.steps, "step") if self.steps is not None else count_text(self.samples or 0, "sample")
+
+    def told(self, steps: Collection[int]) -> str:
+        """What trainings get, in words.
+
+        Args:
+            steps: Those that their configurations ask for, each of which ends one where the clock would too.
+        """
+        if self.minutes is None or not steps or max(steps) == _ENDLESS:
+            return str(self)
+        own = count_text(next(iter(steps)), "step") if len(set(steps)) == 1 else "steps of its own"
+        return f"{own}, or {self}"
 
     def seconds_left(self, seconds: float) -> float | None:
         """Of the clock, after so many; `None` where that is not what ends a run."""

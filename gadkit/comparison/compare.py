@@ -157,7 +157,7 @@ def compare(
         raise ConfigError(f"--jobs: found {jobs}, expected 1 or more.")
     place, plan = planned(registry, out, asked)
     chosen = _chosen(plan, place, only)
-    trainings = Trainings(registry, plan, place, tell, progress)
+    trainings = Trainings(plan, place, tell, progress)
     measurer = Measurer(registry, plan, place, device, tell, watch)
     if not collect:
         trainings.train(chosen, jobs)

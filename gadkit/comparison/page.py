@@ -73,7 +73,7 @@ def _facts(plan: Plan, rows: Sequence[Row]) -> str:
     runs = sum(len(row.runs) for row in rows)
     facts = [(str(len(rows)), "compared"), (str(runs), "runs" if runs != 1 else "run")]
     if plan.budget is not None:
-        facts.append((str(plan.budget).removesuffix(" of training"), "for each training"))
+        facts.append((plan.allotted.removesuffix(" of training"), "for each training"))
     seconds = sum(run.facts.seconds or 0.0 for row in rows for run in row.runs)
     if seconds:
         facts.append((duration_text(seconds), "of training in all"))

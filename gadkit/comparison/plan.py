@@ -101,6 +101,18 @@ class Plan:
     plugins: tuple[Mapping[str, str], ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def steps(self) -> dict[str, int]:
+        """The steps at which each contender's trainings end at the latest, by name."""
+        return {
+            each.name: int(parse_toml(each.config.encode())["run"]["steps"]) for each in self.contenders if each.config
+        }
+
+    @property
+    def allotted(self) -> str:
+        """What each training gets, in words; empty where there is none."""
+        return "" if self.budget is None else self.budget.told(self.steps.values())
+
     def jobs(self, out: Path) -> list[Job]:
         """The runs, all contenders with the first seed before any with the second.
 
@@ -142,7 +154,7 @@ class Plan:
         )
         if any(not each.config and not each.runs for each in contenders):
             raise ValueError("it names a contender that is neither trained nor there")
-        return cls(
+        found = cls(
             contenders=contenders,
             seeds=tuple(map(int, document["seeds"])),
             budget=None if document["budget"] is None else Budget(**document["budget"]),
@@ -154,6 +166,8 @@ class Plan:
             ),
             versions={str(name): _text(value) for name, value in document["versions"].items()},
         )
+        _ = found.steps  # which their configurations have to say
+        return found
 
 
 def _text(value: Any) -> str:

@@ -139,7 +139,7 @@ def about(plan: Plan) -> str:
     """What was compared, in one line."""
     parts = []
     if plan.budget is not None:
-        parts.append(f"{plan.budget} each, {count_text(len(plan.seeds), 'seed')}")
+        parts.append(f"{plan.allotted} each, {count_text(len(plan.seeds), 'seed')}")
     parts.append(
         f"{plan.data}, {plan.video['width']}×{plan.video['height']}, {count_text(plan.video['frames'], 'frame')}"
     )

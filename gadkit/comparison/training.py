@@ -16,9 +16,7 @@ from typing import Any
 
 from gadkit.comparison.budget import Standing, standing
 from gadkit.comparison.plan import LOGS, Job, Plan
-from gadkit.config import RunConfig
 from gadkit.errors import RunError
-from gadkit.registry import Registry
 from gadkit.runs.folder import LOG
 from gadkit.words import count_text, duration_text
 
@@ -53,7 +51,6 @@ class Trainings:
     """The trainings of a comparison.
 
     Args:
-        registry: The components.
         plan: The plan.
         out: The comparison's folder.
         tell: Told what happens.
@@ -63,7 +60,6 @@ class Trainings:
 
     def __init__(
         self,
-        registry: Registry,
         plan: Plan,
         out: Path,
         tell: Tell,
@@ -74,11 +70,7 @@ class Trainings:
         self._tell = tell
         self._watch = watch
         self._watched = 0.0
-        self._steps = {
-            each.name: RunConfig.resolve(registry, file=plan.config_path(out, each), trackers=False).run.steps
-            for each in plan.contenders
-            if each.config
-        }
+        self._steps = plan.steps
 
     def done(self, job: Job) -> bool:
         """Whether a run has had its budget; one that was trained before has."""
@@ -154,7 +146,8 @@ class Trainings:
         how = standing(job.folder)
         log = self._out / LOGS / f"{job.name}.log"
         begun = f"going on after {count_text(how.step, 'step')}" if how.step else "training"
-        self._tell(f"{job.name}: {begun}, {self._plan.budget}; see {log}")
+        assert self._plan.budget is not None
+        self._tell(f"{job.name}: {begun}, {self._plan.budget.told([self._steps[job.contender.name]])}; see {log}")
         words = self.command(job)
         try:
             with log.open("ab") as file:

@@ -128,6 +128,17 @@ def test_a_recipes_own_limit_does_not_end_a_budget_of_steps():
     assert RunConfig.resolve(get_registry(), recipe="demo", flags=flags).run.max_time > 10**8
 
 
+def test_who_names_steps_beside_minutes_is_told_of_both():
+    registry, ten = get_registry(), Budget(minutes=10)
+    flags = ten.settings(RunConfig.resolve(registry, recipe="demo"), 5)
+    endless = RunConfig.resolve(registry, recipe="demo", flags=flags).run.steps
+    for steps in ([], [endless], [endless, 500]):
+        assert ten.told(steps) == "10 min of training"
+    assert ten.told([3000]) == ten.told([3000, 3000]) == "3,000 steps, or 10 min of training"
+    assert ten.told([3000, 500]) == "steps of its own, or 10 min of training"
+    assert Budget(steps=200).told([200]) == "200 steps"
+
+
 def test_a_schedule_over_all_steps_has_no_end_in_a_budget_of_minutes():
     sets = ["trainer.generator_lr={start=1e-3,end=1e-4}"]
     budget = Budget(minutes=1)
@@ -148,7 +159,7 @@ def test_what_is_left_of_a_budget_is_what_was_not_spent(tmp_path):
         plan = Plan(contenders=(contender,), seeds=(4,), budget=budget, measuring=Measuring(protocol="gadkit"))
         write_plan(tmp_path, plan)
         (job,) = plan.jobs(tmp_path)
-        trainings = Trainings(registry, plan, tmp_path, print)
+        trainings = Trainings(plan, tmp_path, print)
         assert trainings.command(job)[-2:] == ["--set", "run.max_time=30.000"]
         small(job.folder)
         state = next((job.folder / "checkpoints").glob("step-000002")) / "state.json"
