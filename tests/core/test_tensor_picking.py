@@ -65,7 +65,7 @@ def test_what_is_not_picked_takes_no_memory(tmp_path):
     folder = written(tmp_path / "c", {"large": torch.ones(size // 4), "wanted": torch.arange(5.0)})
     assert read_tensors(folder, FILE, only={"wanted"})["wanted"].equal(torch.arange(5.0))
     assert peak(read_tensors, folder, FILE, only={"wanted"}) < size // 4
-    assert peak(read_tensors, folder, FILE) > size // 2  # so that the measurement measures
+    assert peak(read_tensors, folder, FILE) > size  # so that the measurement measures
 
 
 def test_the_names_of_a_nets_tensors_are_told_by_what_describes_it():
