@@ -19,6 +19,7 @@ from gadkit.comparison.facts import Facts, facts_of
 from gadkit.comparison.looks import Look, looks
 from gadkit.comparison.measuring import Seen
 from gadkit.comparison.plan import Contender, Job, Measuring, Plan, write_plan
+from gadkit.comparison.report import tables
 from gadkit.comparison.summary import Row, Run, rank, spread_text
 from gadkit.comparison.training import Trainings, read_turns
 from gadkit.config import RunConfig
@@ -189,6 +190,17 @@ def test_what_a_gpu_held_is_kept_and_shown(tmp_path, monkeypatch):
     (chart,) = (each for each in costs(log).items() if "memory" in each[0])
     assert chart[0] == "most GPU memory, GB"
     assert chart[1].values.tolist() == pytest.approx([5.36870912, 6.442450944])
+
+
+@pytest.mark.parametrize("held", [None, 6 << 30])
+def test_the_table_of_costs_has_a_gpus_memory_where_there_was_one(held):
+    contender = Contender(name="x", text="x")
+    job = Job(name="x", contender=contender, seed=0, folder=Path("x"))
+    row = Row(contender=contender, runs=[Run(job=job, facts=Facts(gpu_memory=held), failure="", seen={}, curve=[])])
+    table = tables([row], [])[-1]
+    assert ("peak GPU memory" in table.head) == (held is not None)
+    assert ("6 GiB" in table.rows[0]) == (held is not None)
+    assert len(table.head) == len(table.rows[0])
 
 
 # The launcher.
