@@ -8,14 +8,17 @@
 Videos of 16 frames at 32x32 (`--resolution`). `pace` counts the steps that each variant makes in a minute of a quiet
 machine, with as many trainings beside each other as the later ones will have, into DIR/paces.json; from then on
 minutes are steps by that count, so that nothing depends on what else the machine does, and all of it can be made again
-to the bit. Three parts of ten of the videos are kept for the end, by a hash of
-their names, or of what `--group` finds in them. `tune` trains on the others alone: every recipe has the same number of
-trials (`TRIALS`), with one seed and for equal time, and the settings of the trial with the least distance to a fifth
-of these others, which it was not trained on, are kept in DIR/tuned.json. `final` trains with these and with seeds that
-no trial had, and measures against the part that was kept for the end; another set of clips takes the same settings and
-paces (`--tuned DIR/tuned.json`). `ablate` exchanges one part of `gad` at a time, beside the runs that `final` made.
+to the bit. Where settings are kept already it counts those alone, for a machine that they were not tuned on.
 
-Everything is `gadkit compare`, so whatever is cut off goes on with the same line.
+Three parts of ten of the videos are kept for the end, by a hash of their names, or of what `--group` finds in them.
+`tune` trains on the others alone: every recipe has the same number of trials (`TRIALS`), with one seed and for equal
+time, and the settings of the trial with the least distance to a fifth of these others, which it was not trained on, are
+kept in DIR/tuned.json. `final` trains with these and with seeds that no trial had, and measures against the part that
+was kept for the end; another set of clips takes the same settings and paces (`--tuned DIR/tuned.json`). `ablate`
+exchanges one part of `gad` at a time, beside the runs that `final` made.
+
+Everything is `gadkit compare`, so whatever is cut off goes on with the same line; `--print-commands` prints one for
+each run of `final` or `ablate` instead, for a job array.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import gadkit
-from gadkit.comparison.compare import Comparison
+from gadkit.comparison.compare import Comparison, commands
 from gadkit.data.labels import held_out
 
 #: The part of the videos that is kept for the end: those whose hash, a number from 0 to 1, lies below this. Trials see
@@ -83,11 +86,12 @@ def kind(recipe: str, settings: str) -> str:
     return ",".join(filter(None, (recipe, *told)))
 
 
-def variants() -> dict[str, tuple[str, str]]:
+def variants(tuned: Path) -> dict[str, tuple[str, str]]:
     """Recipe and settings of one variant of each kind that a later stage may train."""
-    found = {kind(name, settings): (name, settings) for name, trials in TRIALS.items() for settings in trials}
+    tried = {name: [kept] for name, kept in json.loads(tuned.read_text()).items()} if tuned.exists() else TRIALS
+    found = {kind(name, settings): (name, settings) for name, trials in tried.items() for settings in trials}
     for exchanged in EXCHANGED.values():
-        for settings in TRIALS["gad"]:
+        for settings in tried["gad"]:
             whole = exchange(exchanged, settings)
             found.setdefault(kind("gad", whole), ("gad", whole))
     return found
@@ -102,7 +106,7 @@ def exchange(exchanged: str, settings: str) -> str:
 
 def pace(args: argparse.Namespace) -> None:
     """DIR/paces.json: steps a minute of each kind of variant."""
-    chosen = variants()
+    chosen = variants(args.tuned)
     names = {f"v{number}": each for number, each in enumerate(chosen)}
     found = gadkit.compare(
         *(f"{name}={chosen[each][0]},{chosen[each][1]}".rstrip(",") for name, each in names.items()),
@@ -116,6 +120,7 @@ def pace(args: argparse.Namespace) -> None:
         videos=1,
         data=development(args),
         **shared(args),
+        **working(args),
     )
     speeds = {names[row.name]: row.fact("steps_per_second") for row in found.rows}
     paces = {name: round(60 * speed.mean, 2) for name, speed in speeds.items() if speed is not None}
@@ -124,14 +129,13 @@ def pace(args: argparse.Namespace) -> None:
 
 
 def shared(args: argparse.Namespace) -> dict[str, Any]:
-    """What all stages have alike."""
-    return {
-        "resolution": args.resolution,
-        "frames": 16,
-        "jobs": args.jobs,
-        "set": [f"clips.group={args.group}"],
-        "tell": lambda text: print(text, flush=True),
-    }
+    """What all stages ask for alike."""
+    return {"resolution": args.resolution, "frames": 16, "set": [f"clips.group={args.group}"]}
+
+
+def working(args: argparse.Namespace) -> dict[str, Any]:
+    """How all stages go about it."""
+    return {"jobs": args.jobs, "tell": lambda text: print(text, flush=True)}
 
 
 def entry(args: argparse.Namespace, name: str, recipe: str, settings: str) -> str:
@@ -141,18 +145,25 @@ def entry(args: argparse.Namespace, name: str, recipe: str, settings: str) -> st
     return ",".join(filter(None, (f"{name}={recipe}", settings, f"run.steps={steps}")))
 
 
+def asked(args: argparse.Namespace, stage: str, **how: Any) -> dict[str, Any]:
+    """What a comparison is asked for; its own clock ends no run, however busy the machine is."""
+    return {"out": args.out / stage, "minutes": 100 * args.minutes, "clips": args.clips, **shared(args), **how}
+
+
 def compare(args: argparse.Namespace, stage: str, entries: list[str], **how: Any) -> Comparison:
-    """One comparison; its own clock ends no run, however busy the machine is."""
-    found = gadkit.compare(
-        *entries,
-        out=args.out / stage,
-        minutes=100 * args.minutes,
-        clips=args.clips,
-        **shared(args),
-        **how,
-    )
+    """One comparison."""
+    found = gadkit.compare(*entries, **asked(args, stage, **how), **working(args))
     print((found.path / "table.md").read_text())
     return found
+
+
+def report(args: argparse.Namespace, stage: str, entries: list[str]) -> None:
+    """A comparison of trainings that nothing is chosen by, or the commands that make it."""
+    how = {"data": args.data, "seeds": args.seeds, "held_out": KEPT, "features": args.features}
+    if args.print_commands:
+        print("\n".join(commands(*entries, **asked(args, stage, **how))))
+    else:
+        compare(args, stage, entries, **how)
 
 
 def tune(args: argparse.Namespace) -> None:
@@ -188,7 +199,7 @@ def final(args: argparse.Namespace) -> None:
     """What was kept, with seeds that no trial had, measured against clips that no trial saw, in two networks."""
     tuned = json.loads(args.tuned.read_text())
     entries = [entry(args, name, name, settings) for name, settings in tuned.items()]
-    compare(args, "final", entries, data=args.data, seeds=args.seeds, held_out=KEPT, features=args.features)
+    report(args, "final", entries)
 
 
 def ablate(args: argparse.Namespace) -> None:
@@ -196,7 +207,7 @@ def ablate(args: argparse.Namespace) -> None:
     kept = json.loads(args.tuned.read_text())["gad"]
     entries = [f"gad={args.out / 'final/runs' / f'gad-seed{seed}'}" for seed in args.seeds]
     entries += [entry(args, name, "gad", exchange(exchanged, kept)) for name, exchanged in EXCHANGED.items()]
-    compare(args, "ablation", entries, data=args.data, seeds=args.seeds, held_out=KEPT, features=args.features)
+    report(args, "ablation", entries)
 
 
 def main() -> None:
@@ -213,6 +224,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int)
     parser.add_argument("--features", nargs="+", default=["i3d", "random-r3d"])
     parser.add_argument("--jobs", type=int, default=1, help="trainings at once, each on its share of the cores")
+    parser.add_argument("--print-commands", action="store_true", help="a command for each run; nothing is trained")
     args = parser.parse_args()
     args.tuned = args.tuned or args.out / "tuned.json"
     args.paces = args.paces or args.tuned.with_name("paces.json")
