@@ -190,7 +190,8 @@ def _resolve(
     sets = [*common, *entry.sets, *own]
     try:
         chosen = RunConfig.resolve(registry, recipe=entry.recipe, file=entry.file, flags=flags, sets=sets)
-        flags |= budget.settings(chosen, asked.curve)
+        counted = any(_key(text) == "run.steps" for text in sets)
+        flags |= budget.settings(chosen, asked.curve, chosen.run.steps if counted else None)
         found = RunConfig.resolve(registry, recipe=entry.recipe, file=entry.file, flags=flags, sets=sets)
         budget.check(found)
     except GadkitError as error:

@@ -91,12 +91,13 @@ class Budget:
                             "many to expect, or take --steps or --samples."
                         )
 
-    def settings(self, config: RunConfig, points: int) -> dict[str, Any]:
+    def settings(self, config: RunConfig, points: int, own: int | None = None) -> dict[str, Any]:
         """The settings that give a run its budget, and at least so many checkpoints to draw a curve from.
 
         Args:
             config: The run's, so far.
             points: How many; 0 for none beside the last.
+            own: Steps that it is to end after where the clock does not end it before: the points are spread over them.
 
         Raises:
             ConfigError: Samples were asked for, and the trainer does not say how large its batches are.
@@ -105,13 +106,10 @@ class Budget:
         quiet: dict[str, Any] = {"run.sample_every": _ENDLESS}
         if self.minutes is not None:
             seconds = self.minutes * 60
-            count = max(points, math.ceil(seconds / _INTERVAL), 1)
-            interval = f"{max(seconds / count, 0.1):.1f}s"
             return quiet | {
                 "run.steps": _ENDLESS,
                 "run.max_time": seconds,
-                "run.checkpoint_every": interval,
-                "run.keep": count + 2,
+                **(_by_clock(seconds, points) if own is None else _by_steps(own, points)),
             }
         steps = self.steps
         if steps is None:
@@ -122,13 +120,19 @@ class Budget:
                     "are, so samples cannot be counted; take --steps or --minutes."
                 )
             steps = -(-int(self.samples or 0) // size)
-        count = max(points, 1)
-        return quiet | {
-            "run.steps": steps,
-            "run.max_time": _FOREVER,
-            "run.checkpoint_every": -(-steps // count),
-            "run.keep": count + 2,
-        }
+        return quiet | {"run.steps": steps, "run.max_time": _FOREVER, **_by_steps(steps, points)}
+
+
+def _by_clock(seconds: float, points: int) -> dict[str, Any]:
+    """When checkpoints are written in so many seconds, and that all are kept."""
+    count = max(points, math.ceil(seconds / _INTERVAL), 1)
+    return {"run.checkpoint_every": f"{max(seconds / count, 0.1):.1f}s", "run.keep": count + 2}
+
+
+def _by_steps(steps: int, points: int) -> dict[str, Any]:
+    """The same in so many steps."""
+    count = max(points, 1)
+    return {"run.checkpoint_every": -(-steps // count), "run.keep": count + 2}
 
 
 def batch_size(config: RunConfig) -> int | None:

@@ -13,6 +13,7 @@ import pytest
 from small_runs import SETTINGS, environment, own_registry, small
 
 from gadkit import ConfigError, PluginError
+from gadkit.comparison.asking import Request, make_plan
 from gadkit.comparison.budget import Budget, standing
 from gadkit.comparison.entries import check_names, own_settings, read_entry, split_settings
 from gadkit.comparison.facts import Facts, facts_of
@@ -27,6 +28,7 @@ from gadkit.evaluation.scores import Score
 from gadkit.registry import get_registry
 from gadkit.report.log import costs, read_log
 from gadkit.report.reading import Files
+from gadkit.tables import parse_toml
 
 LOOK = Look(key="look", title="a look", against=None, features=("net",), metrics=("fvd",))
 
@@ -138,6 +140,16 @@ def test_who_names_steps_beside_minutes_is_told_of_both():
     assert ten.told([3000]) == ten.told([3000, 3000]) == "3,000 steps, or 10 min of training"
     assert ten.told([3000, 500]) == "steps of its own, or 10 min of training"
     assert Budget(steps=200).told([200]) == "200 steps"
+
+
+def test_steps_that_end_a_training_before_the_clock_have_the_points_of_the_curve():
+    registry = get_registry()
+    asked = Request.of(("demo", "short=demo,run.steps=500"), minutes=600, resolution=32, frames=8, curve=4, clips=8)
+    every = {
+        each.name: parse_toml(each.config.encode())["run"]["checkpoint_every"]
+        for each in make_plan(registry, asked).contenders
+    }
+    assert every == {"demo": "1800.0s", "short": 125}
 
 
 def test_a_schedule_over_all_steps_has_no_end_in_a_budget_of_minutes():
