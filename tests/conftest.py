@@ -1,5 +1,6 @@
 """Tests have a cache and a configuration of their session, and one thread: no result depends on the machine."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -10,6 +11,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from kills import place, zygote  # noqa: F401
 from small_weights import package_registry, tiny_package, weights_cache  # noqa: F401
+
+# A suite in the background of a shell is started with Ctrl-C ignored, which the processes that it stops would inherit.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
