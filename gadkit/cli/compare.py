@@ -227,7 +227,7 @@ def _print(found: Comparison) -> None:
     for _, ranking in found.rankings:
         typer.echo(printable(ranking.sentence))
     for text in failures_of(found.rows):
-        typer.echo(f"failed: {printable(text)}")
+        typer.echo(printable(text))
     for text in found.warnings:
         say(f"gadkit: warning: {printable(text)}")
     typer.echo(f"wrote {printable(str(found.path / 'comparison.html'))}")

@@ -19,7 +19,7 @@ from gadkit.comparison.page import page
 from gadkit.comparison.plan import Job, Plan, grown, read_plan, write_plan
 from gadkit.comparison.report import document, markdown, ordered, table_of_runs
 from gadkit.comparison.summary import Ranking, Row, Run, rank, warnings_of
-from gadkit.comparison.training import Tell, Trainings
+from gadkit.comparison.training import Tell, Trainings, read_turns
 from gadkit.comparison.videos import write_real, write_samples
 from gadkit.errors import ConfigError, RunError
 from gadkit.evaluation.evaluation import Watcher
@@ -236,11 +236,13 @@ def _gather(registry: Registry, plan: Plan, out: Path, trainings: Trainings, mea
         failure = trainings.failure(job)
         kept = {look.key: measurer.seen(job, look) for look in measurer.looks} if not failure else {}
         seen = {key: each for key, each in kept.items() if each is not None}
+        waiting = bool(failure) and not read_turns(out, job)
         if not failure and len(seen) < len(measurer.looks):
-            failure = "not measured yet"
+            failure, waiting = "not measured yet", True
         curve = measurer.curve(job) if standing(job.folder).checkpoint is not None else []
         facts = facts_of(registry, out, job)
-        runs[job.contender.name].append(Run(job=job, facts=facts, failure=failure, seen=seen, curve=curve))
+        run = Run(job=job, facts=facts, failure=failure, waiting=waiting, seen=seen, curve=curve)
+        runs[job.contender.name].append(run)
     rows = [Row(contender=each, runs=runs[each.name]) for each in plan.contenders]
     rankings = [(look, found) for look in measurer.looks if (found := rank(rows, look)) is not None]
     rows = ordered(rows, rankings[0][1] if rankings else None)

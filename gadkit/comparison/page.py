@@ -41,11 +41,12 @@ def page(
         f' <span class="soft">({told(look.title)})</span></p>'
         for look, ranking in rankings
     )
+    absent = "".join(f'<p class="bad">{told(text, 1000)}</p>' for text in failures_of(rows))
     found = tables(rows, looks)
     body = [
         f'<header><h1>{told(", ".join(row.name for row in rows), 300)}</h1><p class="soft">{told(about(plan), 500)}</p>'
         f"{sentences}{_facts(plan, rows)}</header><main>",
-        section("Failed", "".join(f'<p class="bad">{told(text, 1000)}</p>' for text in failures_of(rows)), "bad"),
+        section("Failed or missing", absent, "bad"),
         section("Side by side", gallery(plan, out, rows)),
         section("Distance", _ladder(rows, *first) if first else ""),
         section("Measured", "".join(_table(table) for table in found[:-1]) + _notes(rows, looks)),

@@ -10,7 +10,7 @@ from typing import Any
 
 from gadkit.comparison.looks import Look
 from gadkit.comparison.plan import Plan
-from gadkit.comparison.summary import Ranking, Row, Spread, best_of, has_floor, names_of, reference
+from gadkit.comparison.summary import Ranking, Row, Run, Spread, best_of, has_floor, names_of, reference
 from gadkit.pages.numbers import number_text
 from gadkit.words import count_text, duration_text, size_text
 
@@ -76,7 +76,7 @@ def _quality(rows: Sequence[Row], look: Look) -> Table:
 
 def _cell(value: Spread | None, row: Row) -> str:
     if value is None:
-        return "failed" if len(row.failures) == len(row.runs) else "–"
+        return "failed" if len(_failed(row)) == len(row.runs) else "–"
     return str(value)
 
 
@@ -124,15 +124,25 @@ def _cost(rows: Sequence[Row]) -> Table:
 
 
 def runs_text(row: Row) -> str:
-    """How many of a contender's runs there are, and how many failed."""
-    if row.failures:
-        return f"{len(row.failures)} of {len(row.runs)} failed"
-    return str(len(row.runs))
+    """How many of a contender's runs there are, of how many, and how many failed."""
+    if not row.failures:
+        return str(len(row.runs))
+    failed = f", {len(_failed(row))} failed" if _failed(row) else ""
+    return f"{len(row.runs) - len(row.failures)} of {len(row.runs)}{failed}"
+
+
+def _failed(row: Row) -> list[Run]:
+    """Those of a contender's runs that somebody came to, in vain."""
+    return [run for run in row.failures if not run.waiting]
 
 
 def failures_of(rows: Sequence[Row]) -> list[str]:
-    """The runs that cannot be shown in full, with their reasons."""
-    return [f"{run.job.name}: {run.failure}" for row in rows for run in row.failures]
+    """The runs that cannot be shown in full, failed or missing, with their reasons."""
+    return [
+        f"{'missing' if run.waiting else 'failed'}: {run.job.name}: {run.failure}"
+        for row in rows
+        for run in row.failures
+    ]
 
 
 def about(plan: Plan) -> str:
@@ -157,7 +167,7 @@ def markdown(plan: Plan, rows: Sequence[Row], looks: Sequence[Look], sentences: 
             lines.append(_line([f"**{cell}**" if (number, at) in table.best else cell for at, cell in enumerate(row)]))
         lines.append("")
     lines += [text + "\n" for text in sentences]
-    lines += [f"- failed: {text}" for text in failures_of(rows)]
+    lines += [f"- {text}" for text in failures_of(rows)]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -91,6 +91,7 @@ class Run:
         job: Which.
         facts: Of its training.
         failure: Why it cannot be shown in full; empty where it can.
+        waiting: Whether that is only because nobody came to it yet.
         seen: What each look found, by its key.
         curve: Step, seconds and distance at each point.
     """
@@ -98,6 +99,7 @@ class Run:
     job: Job
     facts: Facts
     failure: str = ""
+    waiting: bool = False
     seen: Mapping[str, Seen] = field(default_factory=dict)
     curve: Sequence[tuple[int, float, float]] = ()
 

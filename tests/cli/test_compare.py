@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 
 import pytest
@@ -88,7 +89,8 @@ def test_a_run_that_was_not_trained_ends_with_code_1(gadkit_command, root, train
     done = gadkit_command(*words)
     assert trainings == ["demo-seed0", "one"]
     assert done.code == 1
-    assert "failed: demo-seed0: not trained yet" in done.out.splitlines()
+    assert "missing: demo-seed0: not trained yet" in done.out.splitlines()
+    assert re.search(r"\bdemo\b.* 0 of 1\b", done.out)
     assert gadkit_command("compare", "--out", "out", "--collect").code == 1
     assert gadkit_command("compare", "--out", "out", "--only", "one", "--device", "cpu").code == 0
 

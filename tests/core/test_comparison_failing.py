@@ -44,6 +44,7 @@ def test_a_run_that_fails_costs_only_itself_and_one_that_is_there_is_shown(data,
     assert not (tmp_path / "out/runs/mine").exists()
     table = (tmp_path / "out/table.md").read_text()
     assert "| bad | failed |" in table
+    assert "0 of 1, 1 failed |" in table
     assert "failed: bad-seed0: trainer.batch_size" in table
     assert "there is nothing to compare it with" in table
     assert "trainer.batch_size: found 8" in (tmp_path / "out/comparison.html").read_text()
