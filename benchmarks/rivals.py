@@ -15,7 +15,7 @@ Three parts of ten of the videos are kept for the end, by a hash of their names,
 time, and the settings of the trial with the least distance to a fifth of these others, which it was not trained on, are
 kept in DIR/tuned.json. `final` trains with these and with seeds that no trial had, and measures against the part that
 was kept for the end; another set of clips takes the same settings and paces (`--tuned DIR/tuned.json`). `ablate`
-exchanges one part of `gad` at a time, beside the runs that `final` made.
+exchanges one part of `gad` at a time, beside the runs that `final` made in the same DIR, where it did.
 
 Everything is `gadkit compare`, so whatever is cut off goes on with the same line; `--print-commands` prints one for
 each run of `final` or `ablate` instead, for a job array.
@@ -203,9 +203,11 @@ def final(args: argparse.Namespace) -> None:
 
 
 def ablate(args: argparse.Namespace) -> None:
-    """`gad` as it was kept, whose runs `final` made, and with one part exchanged at a time."""
+    """`gad` as it was kept, of which `final` may have made the runs, and with one part exchanged at a time."""
     kept = json.loads(args.tuned.read_text())["gad"]
-    entries = [f"gad={args.out / 'final/runs' / f'gad-seed{seed}'}" for seed in args.seeds]
+    made = [args.out / "final/runs" / f"gad-seed{seed}" for seed in args.seeds]
+    there = all(run.exists() for run in made)
+    entries = [f"gad={run}" for run in made] if there else [entry(args, "gad", "gad", kept)]
     entries += [entry(args, name, "gad", exchange(exchanged, kept)) for name, exchanged in EXCHANGED.items()]
     report(args, "ablation", entries)
 
