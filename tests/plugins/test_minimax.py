@@ -222,12 +222,14 @@ def colour(path, step):
     return float((made - torch.tensor(np.stack(frames)).double().mean(dim=(0, 1, 2))).abs().mean())
 
 
-@pytest.mark.parametrize(("loss", "penalty"), [("nonsaturating", "r1"), ("rpgan", "r1r2"), ("hinge", "wgan-gp")])
-def test_training_brings_the_videos_closer_to_the_data(tmp_path, loss, penalty):
-    settings = {"trainer.generator_lr": 2e-3, "trainer.discriminator_lr": 2e-3, "trainer.ema": 50.0}
+@pytest.mark.parametrize(
+    ("loss", "penalty", "rate", "steps"),
+    [("nonsaturating", "r1", 2e-3, 120), ("rpgan", "r1r2", 2e-3, 120), ("hinge", "wgan-gp", 1e-3, 240)],
+)
+def test_training_brings_the_videos_closer_to_the_data(tmp_path, loss, penalty, rate, steps):
+    settings = {"trainer.generator_lr": rate, "trainer.discriminator_lr": rate, "trainer.ema": 50.0}
     choices = {"loss": loss, "penalty": penalty, "precision": "fp32"}
     small(tmp_path / "first", steps=1, set=dict(settings), **choices)
-    small(tmp_path / "run", steps=120, set=dict(settings), **choices)
-    before, after = colour(tmp_path / "first", 1), colour(tmp_path / "run", 120)
-    # Other seeds, and the rounding of other processors, come to .19 to .63 of it.
-    assert after < 0.75 * before, (before, after)
+    small(tmp_path / "run", steps=steps, set=dict(settings), **choices)
+    before, after = colour(tmp_path / "first", 1), colour(tmp_path / "run", steps)
+    assert after < 0.5 * before, (before, after)
