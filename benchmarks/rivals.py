@@ -33,6 +33,7 @@ from typing import Any
 import gadkit
 from gadkit.comparison.compare import Comparison, commands
 from gadkit.data.labels import held_out
+from gadkit_plugins.data.tree import is_video
 
 #: The part of the videos that is kept for the end: those whose hash, a number from 0 to 1, lies below this. Trials see
 #: the others, so what they hold out are those up to another bound: a fifth of them.
@@ -72,7 +73,7 @@ def development(args: argparse.Namespace) -> Path:
     """A folder with copies of the videos that are not kept for the end."""
     part: Path = args.out / "development"
     part.mkdir(parents=True, exist_ok=True)
-    videos = sorted(path for path in args.data.iterdir() if path.suffix in {".mp4", ".webm", ".gif"})
+    videos = sorted(filter(is_video, args.data.iterdir()))
     kept = held_out([video.name for video in videos], [{}] * len(videos), args.group, KEPT)
     for video, out in zip(videos, kept, strict=True):
         if not out and not (part / video.name).exists():
