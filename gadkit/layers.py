@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,8 @@ TRACKER = "tracker"
 SECTIONS = ("run", "evaluation", "video", "clips", "data", *PARTS, TRACKER)
 #: The version of the format of a complete configuration.
 FORMAT = 1
+# A number as people type it, which TOML refuses.
+_BARE_POINT = re.compile(r"[+-]?(?:\.[0-9]+|[0-9]+\.)(?:[eE][+-]?[0-9]+)?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +179,9 @@ def from_sets(sets: Sequence[str]) -> Layer:
 
 
 def toml_value(text: str) -> Any:
-    """The TOML value that `text` spells, or `text` itself."""
+    """The TOML value that `text` spells, or `text` itself; numbers may begin or end with their point, as `.5`."""
+    if _BARE_POINT.fullmatch(text):
+        return float(text)
     try:
         tree = parse_toml(f"value = {text}".encode("utf-8", "surrogateescape"))
     except ValueError:
