@@ -66,6 +66,7 @@ EXCHANGED: dict[str, str] = {
     "nets": "generator=dcgan,discriminator=dcgan-clip",
     "refiner": "refiner=proximal",
     "augmentation": "augmentation=none",
+    "bound": "generator.bound=tanh",
 }
 
 

@@ -41,15 +41,23 @@ def _flag(holder: Any, name: str, what: str) -> _Global:
     )
 
 
+# Variables that PyTorch sets by itself once it imports its compiler, for checkpointed activations among others.
+_OF_TORCH = ("TORCHINDUCTOR_", "TRITON_")
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(_OF_TORCH)}
+
+
 def _set_environment(before: Mapping[str, str]) -> None:
-    for name in os.environ.keys() - before.keys():
+    for name in _environment().keys() - before.keys():
         del os.environ[name]
     os.environ.update(before)
 
 
 _ENVIRONMENT = _Global(
     "the environment variables",
-    lambda: dict(os.environ),
+    _environment,
     _set_environment,
     "take what is needed as a setting of the component",
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -11,7 +13,7 @@ from gadkit.testing import check_discriminator, check_generator
 from gadkit_plugins.residual.blocks import Block
 from gadkit_plugins.residual.clip import ResidualClipDiscriminator
 from gadkit_plugins.residual.frame import ResidualFrameDiscriminator
-from gadkit_plugins.residual.generator import ResidualGenerator
+from gadkit_plugins.residual.generator import ResidualGenerator, isru
 from gadkit_plugins.residual.layout import resolutions
 from gadkit_plugins.residual.sparse import SparseDiscriminator
 
@@ -121,6 +123,26 @@ def test_signals_begin_with_one_size_through_the_generator(patch: int) -> None:
     assert 0.5 < sizes[0] < 2
     # linear interpolation between independent base pixels leaves 2/3 of their mean square for each side, and no less
     assert all(4 / 9 / 1.3 < size / sizes[0] < 1.3 for size in sizes), sizes
+
+
+def test_colours_are_bounded_by_the_inverse_square_root_unit() -> None:
+    x = torch.linspace(-6, 6, 25, dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(isru(x), torch.sin(torch.atan(x)))
+    torch.testing.assert_close(torch.autograd.grad(isru(x).sum(), x)[0], torch.cos(torch.atan(x)) ** 3)
+    torch.autograd.gradgradcheck(isru, x)
+
+
+@pytest.mark.parametrize(("bound", "learns"), [("isru", True), ("tanh", False)])
+def test_a_generator_that_overshot_into_black_learns_on(bound: Literal["isru", "tanh"], learns: bool) -> None:
+    torch.manual_seed(0)
+    net = ResidualGenerator(spec(16), bound=bound)
+    net.colours.register_forward_hook(lambda module, _, out: out / 10 - 16)
+    with torch.autocast("cpu", torch.bfloat16):
+        video = net(torch.randn(2, 4, 128))
+    assert video.dtype == torch.bfloat16
+    assert (video < -0.99).all()
+    gradients = torch.autograd.grad(video.float().sum(), [*net.parameters()], allow_unused=True)
+    assert any(bool(each.any()) for each in gradients if each is not None) is learns
 
 
 @pytest.mark.parametrize("patch", [1, 2])
@@ -251,7 +273,11 @@ def test_the_label_adds_its_product_with_the_features() -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"patch": 1, "temporal": 2, "checkpointing": True}, {"group_channels": 0, "expansion": 1, "motion_dim": 0}],
+    [
+        {"patch": 1, "temporal": 2, "checkpointing": True},
+        {"group_channels": 0, "expansion": 1, "motion_dim": 0},
+        {"bound": "tanh"},
+    ],
 )
 def test_generator_settings_conform(settings: dict[str, object]) -> None:
     check_generator(ResidualGenerator, **TINY, **settings)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
@@ -11,13 +13,22 @@ from gadkit_plugins.residual.convolution import Convolution, Transposed
 from gadkit_plugins.residual.layout import Design, Natural, Patch, Positive, use_labels
 
 
+def isru(x: Tensor) -> Tensor:
+    """x / sqrt(1 + x^2), the inverse square root unit of Carlile et al. 2017, of any shape, in the type of `x`.
+
+    Computed in at least float32: where a half-precision result is rounded to 1, its slope is not 0 yet.
+    """
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    return (wide * torch.rsqrt(1 + wide.square())).to(x.dtype)
+
+
 class ResidualGenerator(Generator):
     """Residual blocks from a code to a frame (Huang et al. 2024, R3GAN), and over time where that is wanted.
 
     A linear map of the code scales the channels of a learned base of 4x4 pixels; each resolution has `depth` blocks
     x + W3 f(W2 f(W1 x)), 1x1, grouped 3x3 and 1x1, without normalisation; between resolutions stand the filter
     [1, 2, 1] and, where the width changes, a 1x1 convolution; a last convolution makes the colours. R3GAN leaves these
-    unbounded; here a tanh keeps them in [-1, 1], close to linear where training begins.
+    unbounded; here `bound` keeps them in [-1, 1], close to linear where training begins.
 
     Makes sizes of `base * 2^n` pixels a side: powers of two from 8 to 512, and rectangles such as 64x96 whose shorter
     base is 3 to 7. With classes, a learned embedding of the label joins the code.
@@ -37,6 +48,9 @@ class ResidualGenerator(Generator):
         depth: Blocks at each resolution.
         expansion: How many times as wide a block is inside.
         group_channels: Channels in a group of the inner convolutions; 0 for all in one.
+        bound: What keeps colours x in [-1, 1]: `isru`, x / sqrt(1 + x^2) (Carlile et al. 2017), whose slope falls with
+            the cube of x; or `tanh`, whose slope falls exponentially, so that a generator whose first steps overshoot
+            into a background of pure black or white may learn nothing more.
         temporal: At how many of the lowest resolutions a block over time, of 3 frames, follows the others; a frame then
             depends on that many codes on each side (`context`). More than there are means all.
         checkpointing: Computes activations inside blocks anew in the backward pass: less memory, more time.
@@ -57,6 +71,7 @@ class ResidualGenerator(Generator):
         depth: Positive = 2,
         expansion: Positive = 2,
         group_channels: Natural = 16,
+        bound: Literal["isru", "tanh"] = "isru",
         temporal: Natural = 0,
         checkpointing: bool = False,
         label_dim: Positive = 32,
@@ -69,7 +84,7 @@ class ResidualGenerator(Generator):
             )
         design = Design("generator", patch, width, max_width, depth, expansion, group_channels, checkpointing)
         sizes = design.sizes(video)
-        self.latent_dim, self.motion_dim = latent_dim, motion_dim
+        self.latent_dim, self.motion_dim, self.bound = latent_dim, motion_dim, bound
         self.context = min(temporal, len(sizes))
         self.embedding = nn.Embedding(video.classes, label_dim) if video.classes else None
         levels = range(len(sizes) - 1, -1, -1)
@@ -99,5 +114,6 @@ class ResidualGenerator(Generator):
         maps = (scale[:, None, None] * self.basis.permute(1, 2, 0).to(scale.dtype)).permute(0, 3, 1, 2)
         for index, stage in enumerate(self.stages):
             maps = stage(maps if index == 0 else self.resamplings[index - 1](maps), frames)
-        pixels = torch.tanh(self.colours(maps))
+        colours = self.colours(maps)
+        pixels = torch.tanh(colours) if self.bound == "tanh" else isru(colours)
         return pixels.view(*codes.shape[:2], *pixels.shape[1:])
