@@ -12,9 +12,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 from kills import place, zygote  # noqa: F401
 from small_weights import package_registry, tiny_package, weights_cache  # noqa: F401
 
-# A suite in the background of a shell is started with Ctrl-C ignored, which the processes that it stops would inherit.
+# A suite in the background of a shell is started with Ctrl-C ignored, one under nohup with the end of the terminal; the
+# processes that tests stop would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session", autouse=True)
