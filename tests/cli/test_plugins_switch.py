@@ -106,7 +106,7 @@ def test_a_damaged_file_is_set_aside_and_told(plugins):
 @pytest.mark.parametrize("name", DEADLY)
 def test_what_ends_or_hangs_the_process_is_got_rid_of(tmp_path, name):
     write_package(tmp_path / "site", name, DEADLY[name])
-    own = environment(GADKIT_CONFIG=str(tmp_path / "config"))
+    own = environment(GADKIT_CONFIG=str(tmp_path / "config"), GADKIT_CACHE=str(tmp_path / "cache"))
     own["PYTHONPATH"] = os.pathsep.join([str(tmp_path / "site"), own["PYTHONPATH"]])
 
     def gadkit(*arguments):
