@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from gadkit import ConfigError, Key, Noise, VideoSpec
 from gadkit.testing import check_discriminator, check_generator
 from gadkit_plugins.residual.blocks import Block
+from gadkit_plugins.residual.bounds import WAY_BACK, isru
 from gadkit_plugins.residual.clip import ResidualClipDiscriminator
 from gadkit_plugins.residual.frame import ResidualFrameDiscriminator
-from gadkit_plugins.residual.generator import ResidualGenerator, isru
+from gadkit_plugins.residual.generator import ResidualGenerator
 from gadkit_plugins.residual.layout import resolutions
 from gadkit_plugins.residual.sparse import SparseDiscriminator
 
@@ -129,7 +130,16 @@ def test_colours_are_bounded_by_the_inverse_square_root_unit() -> None:
     x = torch.linspace(-6, 6, 25, dtype=torch.float64, requires_grad=True)
     torch.testing.assert_close(isru(x), torch.sin(torch.atan(x)))
     torch.testing.assert_close(torch.autograd.grad(isru(x).sum(), x)[0], torch.cos(torch.atan(x)) ** 3)
-    torch.autograd.gradgradcheck(isru, x)
+    assert torch.autograd.gradgradcheck(isru, x)
+
+
+def test_only_a_gradient_that_leads_back_from_beyond_the_bounds_has_a_least_slope() -> None:
+    x = torch.tensor([-50.0, -50.0, -1.0, -1.0, 1.0, 1.0, 50.0, 50.0], requires_grad=True)
+    wanted = torch.tensor([1.0, -1.0] * 4)  # what a descent does to each: lower it, raise it
+    (gradient,) = torch.autograd.grad(isru(x), x, wanted)
+    near, far = 2**-1.5, 2501**-1.5
+    expected = torch.tensor([far, -WAY_BACK, near, -near, near, -near, WAY_BACK, -far])
+    torch.testing.assert_close(gradient, expected, rtol=1e-5, atol=0)
 
 
 @pytest.mark.parametrize(("bound", "learns"), [("isru", True), ("tanh", False)])
@@ -141,7 +151,8 @@ def test_a_generator_that_overshot_into_black_learns_on(bound: Literal["isru", "
         video = net(torch.randn(2, 4, 128))
     assert video.dtype == torch.bfloat16
     assert (video < -0.99).all()
-    gradients = torch.autograd.grad(video.float().sum(), [*net.parameters()], allow_unused=True)
+    too_dark = -video.float().sum()
+    gradients = torch.autograd.grad(too_dark, [*net.parameters()], allow_unused=True)
     assert any(bool(each.any()) for each in gradients if each is not None) is learns
 
 

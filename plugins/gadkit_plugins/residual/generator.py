@@ -9,17 +9,9 @@ from torch import Tensor, nn
 
 from gadkit import ConfigError, Generator, VideoSpec
 from gadkit_plugins.residual.blocks import initialise
+from gadkit_plugins.residual.bounds import isru
 from gadkit_plugins.residual.convolution import Convolution, Transposed
 from gadkit_plugins.residual.layout import Design, Natural, Patch, Positive, use_labels
-
-
-def isru(x: Tensor) -> Tensor:
-    """x / sqrt(1 + x^2), the inverse square root unit of Carlile et al. 2017, of any shape, in the type of `x`.
-
-    Computed in at least float32: where a half-precision result is rounded to 1, its slope is not 0 yet.
-    """
-    wide = x.to(torch.promote_types(x.dtype, torch.float32))
-    return (wide * torch.rsqrt(1 + wide.square())).to(x.dtype)
 
 
 class ResidualGenerator(Generator):
@@ -48,9 +40,10 @@ class ResidualGenerator(Generator):
         depth: Blocks at each resolution.
         expansion: How many times as wide a block is inside.
         group_channels: Channels in a group of the inner convolutions; 0 for all in one.
-        bound: What keeps colours x in [-1, 1]: `isru`, x / sqrt(1 + x^2) (Carlile et al. 2017), whose slope falls with
-            the cube of x; or `tanh`, whose slope falls exponentially, so that a generator whose first steps overshoot
-            into a background of pure black or white may learn nothing more.
+        bound: What keeps colours in [-1, 1]: `isru`, x / sqrt(1 + x^2) (Carlile et al. 2017), whose slope falls with
+            the cube of x, but not below .003 for a loss that wants x nearer to 0; or `tanh`, whose slope falls
+            exponentially, so that a generator whose first steps overshoot into a background of pure black or white may
+            learn nothing more.
         temporal: At how many of the lowest resolutions a block over time, of 3 frames, follows the others; a frame then
             depends on that many codes on each side (`context`). More than there are means all.
         checkpointing: Computes activations inside blocks anew in the backward pass: less memory, more time.
