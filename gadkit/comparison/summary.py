@@ -254,20 +254,13 @@ def rank(rows: Sequence[Row], look: Look) -> Ranking | None:
         sentence = f"{told}; with one seed of some of them, nothing is known of the spread over seeds."
         return Ranking(value=name, less_floor=floor, order=tuple(order), apart=False, sentence=sentence)
     apart = all(_apart(mine, there[each], sign) for each in others)
-    lead = spread_text(abs(second.mean - mine.mean), None)
-    both = spread_text((mine.std or 0.0) + (second.std or 0.0), None)
     seeds = count_text(min(counts), "seed") if len(counts) == 1 else f"{min(counts)} to {max(counts)} seeds"
     if apart:
-        sentence = (
-            f"{told}: first by more than the spread over {seeds} (a lead of {lead}, both standard deviations "
-            f"together {both})."
-        )
+        sentence = f"{told}: first by more than the spread over {seeds} ({_lead(mine, second)})."
     else:
         near = [each for each in others if not _apart(mine, there[each], sign)]
-        sentence = (
-            f"{told}; the spread over {seeds} does not tell {first} apart from {' and '.join(near)} (a lead of {lead}, "
-            f"both standard deviations together {both})."
-        )
+        leads = " and ".join(f"{each} ({_lead(mine, there[each])})" for each in near)
+        sentence = f"{told}; the spread over {seeds} does not tell {first} apart from {leads}."
     return Ranking(value=name, less_floor=floor, order=tuple(order), apart=apart, sentence=sentence)
 
 
@@ -275,6 +268,13 @@ def _apart(one: Spread, other: Spread, sign: float) -> bool:
     """Whether `one` ends before `other` begins."""
     spreads = (one.std or 0.0) + (other.std or 0.0)
     return sign * (other.mean - one.mean) > spreads
+
+
+def _lead(one: Spread, other: Spread) -> str:
+    """How far one lies before another, and how far both spread."""
+    lead = spread_text(abs(other.mean - one.mean), None)
+    both = spread_text((one.std or 0.0) + (other.std or 0.0), None)
+    return f"a lead of {lead}, both standard deviations together {both}"
 
 
 def measured_otherwise(rows: Sequence[Row], row: Row, look: Look) -> list[str]:
