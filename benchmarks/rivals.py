@@ -60,8 +60,8 @@ TRIALS: dict[str, list[str]] = {
 #: What an ablation of `gad` exchanges, one at a time.
 EXCHANGED: dict[str, str] = {
     "loss": "loss=nonsaturating",
-    "penalty": "penalty=r1",
-    "direction": "direction=alternating",
+    "penalty": "penalty=r1r2",
+    "direction": "direction=optimistic",
     "assembler": "assembler=independent",
     "nets": "generator=dcgan,discriminator=dcgan-clip",
     "refiner": "refiner=proximal",
@@ -143,7 +143,10 @@ def working(args: argparse.Namespace) -> dict[str, Any]:
 def entry(args: argparse.Namespace, name: str, recipe: str, settings: str) -> str:
     """How `gadkit compare` names a variant that makes the steps of so many minutes."""
     paces = json.loads(args.paces.read_text())
-    steps = round(paces[kind(recipe, settings)] * args.minutes)
+    made = kind(recipe, settings)
+    if made not in paces:
+        raise SystemExit(f"{args.paces}: found no steps a minute of {made}; count them with `pace` in another --out.")
+    steps = round(paces[made] * args.minutes)
     return ",".join(filter(None, (f"{name}={recipe}", settings, f"run.steps={steps}")))
 
 

@@ -30,7 +30,7 @@ def test_every_recipe_is_listed_with_its_parts(gadkit_command):
     assert head.split() == ["recipe", "summary", "provider", "parts"]
     listed = {line.split()[0]: line for line in lines}
     assert {"article", "dcgan", "demo", "gad"} <= listed.keys()
-    assert " · ".join(("residual", "walk", "sparse", "rpgan", "r1r2", "diffaugment", "optimistic")) in listed["gad"]
+    assert " · ".join(("residual", "walk", "sparse", "rpgan", "r1", "diffaugment", "alternating")) in listed["gad"]
     assert "none" not in listed["article"]
     assert listed["vae"].endswith(" · vae")
     told = json.loads(gadkit_command("recipes", "list", "--json").out)["recipes"]

@@ -23,7 +23,7 @@ def gadkit_recipes() -> list[Component]:
         ),
         Component(
             name="gad",
-            summary="residual nets in the relativistic game with R1 and R2, optimistic steps; 64x64, 16 frames",
+            summary="residual nets in the relativistic game with R1, a walk judged by few frames; 64x64, 16 frames",
             target="gadkit_plugins.recipes:gad.toml",
             source="Huang et al. 2024, arXiv:2501.05441 (R3GAN); Skorokhodov et al. 2022, arXiv:2112.14683",
         ),
